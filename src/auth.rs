@@ -1,0 +1,6 @@
+//! Auth modes and the credentials they produce. Pure: no I/O, no handles; `now` and nonces come in as values.
+//! Called by `oauth`, `refresh`, `proxy` and the API; never decides where a credential is stored.
+
+mod mode;
+
+pub use mode::AuthMode;

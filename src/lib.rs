@@ -1,0 +1,3 @@
+//! Hitchpost: API credentials of end users, the flows that obtain them, and a proxy that uses them.
+
+pub mod auth;
