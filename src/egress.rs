@@ -18,6 +18,7 @@ mod tls;
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use buffered_client::{Answer, BufferedClient, Limits, OutgoingRequest};
 pub use error::{EgressError, classify, classify_hyper_error};
@@ -28,7 +29,7 @@ pub use resolver::{Lookup, system_lookup};
 pub use settings::PolicySet;
 pub use tls::IdentityError;
 
-use connector::GuardConnector;
+use connector::{GuardConnector, TimedConnector};
 use outbound_proxy::OutboundProxy;
 use resolver::GuardResolver;
 use tls::Trust;
@@ -41,7 +42,7 @@ pub struct EgressConfig {
     pub outbound_proxy: OutboundProxyConfig,
     /// `system_lookup()` outside tests.
     pub lookup: Lookup,
-    /// Of token, verification and webhook exchanges.
+    /// Of token, verification and webhook exchanges; proxied calls share the connect time-out.
     pub limits: Limits,
 }
 
@@ -72,6 +73,7 @@ pub struct Egress {
     trust: Trust,
     guard: GuardConnector,
     outbound: Option<Arc<OutboundProxy>>,
+    connect_timeout: Duration,
 }
 
 impl Egress {
@@ -96,14 +98,27 @@ impl Egress {
         let (tokens, webhooks) = (buffered(&oauth_policy)?, buffered(&proxy_policy)?);
         let resolver = GuardResolver::new(proxy_policy.clone(), config.lookup.clone(), HashSet::new());
         let guard = GuardConnector::new(proxy_policy.clone(), resolver, outbound.clone());
-        let proxy = ProxyClient::new(guard.clone(), tls, outbound.clone());
-        Ok(Self { proxy, tokens, webhooks, proxy_policy, oauth_policy, trust, guard, outbound })
+        let connect_timeout = config.limits.connect_timeout;
+        let connector = TimedConnector::new(guard.clone(), tls, connect_timeout);
+        let proxy = ProxyClient::new(connector, outbound.clone());
+        Ok(Self {
+            proxy,
+            tokens,
+            webhooks,
+            proxy_policy,
+            oauth_policy,
+            trust,
+            guard,
+            outbound,
+            connect_timeout,
+        })
     }
 
     /// A streaming client that presents a client certificate (both parts PEM), with a pool of its own: keep it per
     /// connection and certificate.
     pub fn proxy_with_identity(&self, certificate: &[u8], key: &[u8]) -> Result<ProxyClient, IdentityError> {
         let tls = self.trust.client_config_with_identity(certificate, key)?;
-        Ok(ProxyClient::new(self.guard.clone(), tls, self.outbound.clone()))
+        let connector = TimedConnector::new(self.guard.clone(), tls, self.connect_timeout);
+        Ok(ProxyClient::new(connector, self.outbound.clone()))
     }
 }

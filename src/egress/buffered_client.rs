@@ -12,7 +12,6 @@ use http::{HeaderMap, Method, StatusCode};
 use rustls::ClientConfig;
 use url::Url;
 
-use super::connector::CONNECT_TIMEOUT;
 use super::error::{EgressError, classify};
 use super::outbound_proxy::OutboundProxy;
 use super::policy::{Denied, DeniedReason, OutboundPolicy};
@@ -46,6 +45,8 @@ pub struct Answer {
 /// Bounds of one exchange, redirects included.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
+    /// To open one connection, name resolution to TLS handshake; holds for proxied calls too.
+    pub connect_timeout: Duration,
     pub timeout: Duration,
     /// Of the decompressed answer, in bytes.
     pub max_body: usize,
@@ -53,7 +54,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(30), max_body: 10 * 1024 * 1024 }
+        Self {
+            connect_timeout: Duration::from_secs(10),
+            timeout: Duration::from_secs(30),
+            max_body: 10 * 1024 * 1024,
+        }
     }
 }
 
@@ -78,7 +83,7 @@ impl BufferedClient {
     ) -> Result<Self, String> {
         let proxy_names = outbound.map(OutboundProxy::names).unwrap_or_default();
         let resolver = GuardResolver::new(policy.clone(), lookup, proxy_names.clone());
-        let http = build_reqwest(resolver, tls, outbound)?;
+        let http = build_reqwest(resolver, tls, outbound, limits.connect_timeout)?;
         Ok(Self { http, policy, limits, proxy_names: Arc::new(proxy_names), has_proxy: outbound.is_some() })
     }
 
@@ -154,6 +159,7 @@ fn build_reqwest(
     resolver: GuardResolver,
     mut tls: ClientConfig,
     outbound: Option<&OutboundProxy>,
+    connect_timeout: Duration,
 ) -> Result<reqwest::Client, String> {
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let mut builder = reqwest::Client::builder()
@@ -163,7 +169,7 @@ fn build_reqwest(
         .retry(reqwest::retry::never())
         .no_proxy()
         .user_agent(PRODUCT)
-        .connect_timeout(CONNECT_TIMEOUT)
+        .connect_timeout(connect_timeout)
         .pool_idle_timeout(POOL_IDLE)
         .pool_max_idle_per_host(MAX_IDLE_PER_HOST);
     for proxy in outbound.map(OutboundProxy::reqwest_proxies).transpose()?.unwrap_or_default() {

@@ -22,20 +22,22 @@ use super::outbound_proxy::OutboundProxy;
 use super::policy::OutboundPolicy;
 use super::resolver::GuardResolver;
 
-/// Name resolution, TCP and TLS together.
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const TCP_CONNECT_TIMEOUT: Duration = Duration::from_secs(9);
 const TCP_KEEP_ALIVE: Duration = Duration::from_secs(60);
 
 type Opening<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
 
-/// The outermost connector: guarded TCP with TLS on top, within `CONNECT_TIMEOUT`.
+/// The outermost connector: guarded TCP with TLS on top, name resolution to handshake within one time limit.
 #[derive(Clone)]
-pub(super) struct TimedConnector(HttpsConnector<GuardConnector>);
+pub(super) struct TimedConnector {
+    https: HttpsConnector<GuardConnector>,
+    limit: Duration,
+}
 
 impl TimedConnector {
-    pub(super) fn new(guard: GuardConnector, tls: ClientConfig) -> Self {
+    pub(super) fn new(guard: GuardConnector, tls: ClientConfig, limit: Duration) -> Self {
         let builder = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
-        Self(builder.enable_all_versions().wrap_connector(guard))
+        Self { https: builder.enable_all_versions().wrap_connector(guard), limit }
     }
 }
 
@@ -45,13 +47,13 @@ impl Service<Uri> for TimedConnector {
     type Future = Opening<Self::Response>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.0.poll_ready(context)
+        self.https.poll_ready(context)
     }
 
     fn call(&mut self, target: Uri) -> Self::Future {
-        let opening = self.0.call(target);
+        let (opening, limit) = (self.https.call(target), self.limit);
         Box::pin(async move {
-            match timeout(CONNECT_TIMEOUT, opening).await {
+            match timeout(limit, opening).await {
                 Ok(outcome) => outcome,
                 Err(_) => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
             }
@@ -107,7 +109,8 @@ impl Service<Uri> for GuardConnector {
 pub(super) fn tcp_connector<R>(mut connector: HttpConnector<R>) -> HttpConnector<R> {
     connector.enforce_http(false);
     connector.set_nodelay(true);
-    connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    // Shared out among a name's addresses, so that a dead one leaves time for the next.
+    connector.set_connect_timeout(Some(TCP_CONNECT_TIMEOUT));
     connector.set_keepalive(Some(TCP_KEEP_ALIVE));
     connector
 }

@@ -9,9 +9,8 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::ClientConfig;
 
-use super::connector::{GuardConnector, TimedConnector};
+use super::connector::TimedConnector;
 use super::error::{EgressError, classify_hyper_error};
 use super::outbound_proxy::OutboundProxy;
 
@@ -28,11 +27,7 @@ pub struct ProxyClient {
 }
 
 impl ProxyClient {
-    pub(super) fn new(
-        guard: GuardConnector,
-        tls: ClientConfig,
-        outbound: Option<Arc<OutboundProxy>>,
-    ) -> Self {
+    pub(super) fn new(connector: TimedConnector, outbound: Option<Arc<OutboundProxy>>) -> Self {
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
@@ -40,7 +35,7 @@ impl ProxyClient {
             .pool_max_idle_per_host(MAX_IDLE_PER_HOST)
             .http1_max_buf_size(MAX_HEADER_BYTES)
             .http2_max_header_list_size(MAX_HEADER_BYTES as u32)
-            .build(TimedConnector::new(guard, tls));
+            .build(connector);
         Self { client, outbound }
     }
 
