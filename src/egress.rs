@@ -14,6 +14,8 @@ mod settings;
 #[cfg(test)]
 mod tests;
 mod tls;
+#[cfg(test)]
+mod tls_tests;
 
 use std::collections::HashSet;
 use std::path::PathBuf;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, LOCATION, USER_AGENT};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, USER_AGENT};
 use http::{HeaderMap, Method, StatusCode};
 use rustls::ClientConfig;
 use url::Url;
@@ -123,6 +123,8 @@ impl BufferedClient {
             self.http.request(request.method.clone(), request.url.clone()).headers(request.headers.clone());
         if !request.body.is_empty() {
             builder = builder.body(request.body.clone());
+        } else if states_length(request) {
+            builder = builder.header(CONTENT_LENGTH, 0);
         }
         let response = builder.send().await.map_err(|error| classify(&error))?;
         if let Some(peer) = response.remote_addr().filter(|_| !self.has_proxy) {
@@ -176,6 +178,12 @@ fn build_reqwest(
         builder = builder.proxy(proxy);
     }
     builder.build().map_err(|error| format!("the HTTP client cannot be built: {}", classify(&error)))
+}
+
+/// Whether an empty body is to be announced: some servers answer 411 to a POST without a length (RFC 9110 section 8.6).
+fn states_length(request: &OutgoingRequest) -> bool {
+    matches!(request.method, Method::POST | Method::PUT | Method::PATCH)
+        && !request.headers.contains_key(CONTENT_LENGTH)
 }
 
 fn is_redirect(status: StatusCode, headers: &HeaderMap) -> bool {

@@ -281,14 +281,17 @@ async fn the_buffered_client_names_the_product() {
     let seen = json(&answer);
     assert_eq!(seen["headers"]["user-agent"], concat!("Hitchpost/", env!("CARGO_PKG_VERSION")));
     assert_eq!(seen["uri"], "/?a=1");
+    // Some token endpoints answer 411 without it (RFC 9110 section 8.6).
+    assert_eq!(seen["headers"]["content-length"], "0");
 }
 
 #[tokio::test]
-async fn answers_are_bounded_in_size_and_time() {
+async fn answers_are_bounded_in_time_and_in_size_after_decompression() {
     let router = Router::new()
         .route("/big", get(|| async { "x".repeat(2000) }))
         .route("/fits", get(|| async { "x".repeat(1000) }))
-        .route("/slow", get(std::future::pending::<&'static str>));
+        .route("/slow", get(std::future::pending::<&'static str>))
+        .layer(tower_http::compression::CompressionLayer::new());
     let address = serve(router).await;
     let limits = Limits { timeout: Duration::from_millis(200), max_body: 1000, ..Limits::default() };
     let tokens = Egress::new(EgressConfig { limits, ..config(OPEN) }).unwrap().tokens;
