@@ -1,3 +1,9 @@
 //! Hitchpost: API credentials of end users, the flows that obtain them, and a proxy that uses them.
 
 pub mod auth;
+pub mod clock;
+pub mod config;
+pub mod crypto;
+pub mod db;
+pub mod error;
+pub mod rng;
