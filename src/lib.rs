@@ -1,5 +1,6 @@
 //! Hitchpost: API credentials of end users, the flows that obtain them, and a proxy that uses them.
 
+pub mod api;
 pub mod auth;
 pub mod clock;
 pub mod config;
@@ -7,3 +8,4 @@ pub mod crypto;
 pub mod db;
 pub mod error;
 pub mod rng;
+pub mod time_format;
