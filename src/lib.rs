@@ -2,10 +2,12 @@
 
 pub mod api;
 pub mod auth;
+pub mod catalog;
 pub mod clock;
 pub mod config;
 pub mod crypto;
 pub mod db;
 pub mod error;
 pub mod rng;
+pub mod template;
 pub mod time_format;
