@@ -7,6 +7,11 @@ use serde_json::Value;
 /// 1972-01-01T00:00:00Z in milliseconds: a number from here on is milliseconds, a smaller one seconds.
 const FIRST_MILLISECOND_READING: f64 = 63_072_000_000.0;
 
+// Forms of `has_form`.
+const ISO_MINUTES: &str = "0000-00-00T00:00";
+const ISO_SECONDS: &str = "0000-00-00T00:00:00";
+const ISO_DAY: &str = "0000-00-00";
+
 /// Style A, `2026-08-01T10:15:30.123Z`: most of the API.
 pub fn format_millis_z(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
@@ -64,16 +69,11 @@ pub fn parse_utc_date_time(text: &str) -> Option<DateTime<Utc>> {
     let local = text.strip_suffix('Z')?;
     // chrono is generous about widths and leap seconds: the form is checked here, the calendar there.
     let (time, fraction) = local.split_once('.').unwrap_or((local, "0"));
-    let is_iso = [ISO_MINUTES, ISO_SECONDS].iter().any(|form| has_form(time, form));
+    let is_iso_seconds = has_form(time, ISO_SECONDS) && !time.ends_with(":60");
     let is_fraction = !fraction.is_empty() && fraction.bytes().all(|byte| byte.is_ascii_digit());
-    if !is_iso || !is_fraction || time.len() == ISO_MINUTES.len() && time != local || time.ends_with(":60") {
-        return None;
-    }
-    parse_local_time(local).map(|time| time.and_utc())
+    let is_iso = has_form(local, ISO_MINUTES) || (is_iso_seconds && is_fraction);
+    if is_iso { parse_local_time(local).map(|time| time.and_utc()) } else { None }
 }
-
-const ISO_MINUTES: &str = "0000-00-00T00:00";
-const ISO_SECONDS: &str = "0000-00-00T00:00:00";
 
 /// Whether `text` is `form` with any digits in the places of the zeros.
 fn has_form(text: &str, form: &str) -> bool {
@@ -95,9 +95,8 @@ fn parse_local_time(text: &str) -> Option<NaiveDateTime> {
 
 /// `2026-08-01`, `2026-08` or `2026`.
 fn parse_day(text: &str) -> Option<NaiveDate> {
-    let is_shortened_iso =
-        matches!(text.len(), 4 | 7 | 10) && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
-    if !is_shortened_iso {
+    let is_day = [4, 7, 10].iter().any(|length| has_form(text, &ISO_DAY[..*length]));
+    if !is_day {
         return None;
     }
     let whole = format!("{text}{}", &"-01-01"[..10 - text.len()]);
@@ -205,6 +204,8 @@ mod tests {
             ("two parts", json!("10:15"), None),
             ("an impossible day", json!("2026-02-30"), None),
             ("words", json!("tomorrow"), None),
+            ("a number as text", json!("1785579330"), None),
+            ("a negative year", json!("-999"), None),
             ("the empty text", json!(""), None),
             ("a multi-byte text", json!("\u{1F600}"), None),
             ("null", json!(null), None),

@@ -102,6 +102,10 @@ pub const CONNECT_SESSION_TOKEN: TextRule =
 /// Date, `T`, time (seconds optional, any fraction) and `Z`; no offset, no date alone.
 pub const ISO_DATE_TIME: TextRule =
     TextRule::form(Format::new("an ISO date-time in UTC, ending in Z", is_iso_date_time), usize::MAX);
+/// How often a sync runs: `every half day`, `every 5 minutes`, `30m`. Whether the scheduler accepts the interval is not
+/// judged here.
+pub const FREQUENCY: TextRule =
+    TextRule::form(Format::new("an interval such as \"every 5 minutes\"", is_frequency), usize::MAX);
 /// A private key as PEM, PKCS#1 or PKCS#8, surrounding white space allowed.
 pub const PRIVATE_KEY_PEM: TextRule =
     TextRule::form(Format::new("a PEM private key (PKCS#1 or PKCS#8)", is_private_key_pem), usize::MAX);
@@ -205,6 +209,19 @@ fn is_connect_session_token(text: &str) -> bool {
 
 fn is_iso_date_time(text: &str) -> bool {
     crate::time_format::parse_utc_date_time(text).is_some()
+}
+
+fn is_frequency(text: &str) -> bool {
+    let interval = text.strip_prefix("every ").unwrap_or(text);
+    let counted = interval.trim_start_matches(|digit: char| digit.is_ascii_digit());
+    let unit = counted.strip_prefix(' ').unwrap_or(counted);
+    matches!(interval, "month" | "week" | "half day" | "half hour" | "quarter hour") || is_time_unit(unit)
+}
+
+fn is_time_unit(text: &str) -> bool {
+    let singular = text.strip_suffix('s').unwrap_or(text);
+    matches!(text, "s" | "m" | "h" | "d")
+        || matches!(singular, "sec" | "second" | "min" | "minute" | "hr" | "hour" | "day")
 }
 
 // IMPROVE: upstream takes PKCS#1 without surrounding white space only.

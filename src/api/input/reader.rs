@@ -10,6 +10,9 @@ use serde_json::{Map, Value};
 use super::formats::{TextRule, text_length};
 use super::issue::{Issue, IssueCode, Issues};
 
+/// How many unknown members a message names; the answer to a hostile body must not grow with it.
+const MAX_NAMED_KEYS: usize = 50;
+
 static NO_MEMBERS: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
 
 /// Reads a whole body, query or set of parameters. `None` is an absent body: one `invalid_type` issue with an empty path,
@@ -256,7 +259,9 @@ impl<'a> ObjectReader<'a> {
         let is_unknown = |name: &&String| !self.known.contains(&name.as_str());
         let unknown: Vec<&str> = self.members.keys().filter(is_unknown).map(String::as_str).collect();
         if !self.ignores_unknown && !unknown.is_empty() {
-            let message = format!("unknown {}: {}", plural("key", unknown.len()), unknown.join(", "));
+            let named = &unknown[..unknown.len().min(MAX_NAMED_KEYS)];
+            let rest = if named.len() < unknown.len() { ", ..." } else { "" };
+            let message = format!("unknown {}: {}{rest}", plural("key", unknown.len()), named.join(", "));
             self.issues.push(Issue::new(IssueCode::UnrecognizedKeys, self.path, message));
         }
         self.issues
@@ -461,6 +466,14 @@ mod tests {
         let issues = read_object(Some(&body), read).unwrap_err();
         assert_eq!(shown(&issues), ["invalid_type a", "invalid_type b", "unrecognized_keys "]);
         assert_eq!(issues.as_slice()[2].message, "unknown keys: zzz, yyy");
+    }
+
+    #[test]
+    fn the_message_names_a_bounded_number_of_unknown_members() {
+        let body: Value = (0..60).map(|number| (format!("k{number}"), json!(1))).collect();
+        let issues = read_object(Some(&body), |_| ()).unwrap_err();
+        let message = &issues.as_slice()[0].message;
+        assert!(message.ends_with("k48, k49, ..."), "{message}");
     }
 
     #[test]

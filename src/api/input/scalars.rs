@@ -156,7 +156,7 @@ fn parse_bool_text(text: &str) -> Option<bool> {
 
 /// JavaScript's `Number(text)`; `None` is NaN. ECMA-262, StringToNumber.
 fn parse_js_number(text: &str) -> Option<f64> {
-    let text = text.trim_matches(|c: char| c.is_whitespace() && c != '\u{85}' || c == '\u{feff}');
+    let text = text.trim_matches(|c: char| (c.is_whitespace() && c != '\u{85}') || c == '\u{feff}');
     match text.get(..2).map(str::to_ascii_lowercase).as_deref() {
         Some("0x") => return parse_radix(&text[2..], 16),
         Some("0o") => return parse_radix(&text[2..], 8),
