@@ -1,0 +1,3 @@
+//! The public HTTP API.
+
+pub mod input;

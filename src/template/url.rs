@@ -1,0 +1,303 @@
+//! URL templates: each value is encoded, or refused, by the place it takes in the URL.
+//!
+//! A value in the host position may not move the request to another host: upstream's "encode, and decode when
+//! that does not parse" let `evil.test/` do so, together with the client secret that the request carries.
+
+use std::borrow::Cow;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use url::Url;
+
+use super::evaluate::{expression_value, remember};
+use super::{Context, Part, Sequence, Template};
+
+/// What happens to values in path and query. Values in the authority are checked either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Escape {
+    /// As JavaScript's `encodeURIComponent`; an empty value counts as missing. For authorize and token URLs.
+    Component,
+    /// As they are. For `proxy.base_url` and URLs whose skip list contains `base_url`.
+    Verbatim,
+}
+
+/// Why a URL could not be built. Carries names, never values.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UrlError {
+    #[error("no value for {}", .names.join(", "))]
+    Missing { names: Vec<String> },
+    #[error("the value of {name} cannot be used here: {reason}")]
+    Unsafe { name: String, reason: &'static str },
+    #[error("`{template}` does not give a valid http(s) URL")]
+    Invalid { template: String },
+}
+
+/// Characters that `encodeURIComponent` leaves alone are taken out of the set.
+const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'!')
+    .remove(b'~')
+    .remove(b'*')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')');
+
+/// Evaluates a URL template and parses the result.
+///
+/// # Errors
+/// Missing names, a value that is unsafe in its place, or a result that is no http(s) URL.
+pub fn build_url(template: &Template, context: &Context<'_>, escape: Escape) -> Result<Url, UrlError> {
+    let text = url_text(template, context, escape)?;
+    let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    url.ok_or_else(|| UrlError::Invalid { template: template.source().to_owned() })
+}
+
+/// Evaluates a URL template with the same checks, without parsing the result: the proxy appends to it.
+/// What is appended to a text that ends in its host must start with `/`.
+///
+/// # Errors
+/// Missing names, or a value that is unsafe in its place.
+pub fn url_text<'t>(
+    template: &'t Template,
+    context: &Context<'_>,
+    escape: Escape,
+) -> Result<Cow<'t, str>, UrlError> {
+    if let Some(text) = template.literal() {
+        return Ok(Cow::Borrowed(text));
+    }
+    let mut missing = Vec::new();
+    for side in template.sides() {
+        match Assembly::of(side, context, escape) {
+            Ok(text) => return Ok(Cow::Owned(text)),
+            Err(UrlError::Missing { names }) => names.iter().for_each(|name| remember(&mut missing, name)),
+            Err(refusal) => return Err(refusal),
+        }
+    }
+    Err(UrlError::Missing { names: missing })
+}
+
+/// Names whose value becomes a part of the host or the port, in order: their values must be `host[:port]` text.
+/// A value that brings the whole origin with it is not among them.
+pub fn authority_names(template: &Template) -> Vec<&str> {
+    let mut names = Vec::new();
+    for side in template.sides() {
+        let mut position = Position::Start;
+        for part in &side.parts {
+            match part {
+                Part::Text(literal) => position = position.after(literal),
+                Part::Expression(expression) if position == Position::Authority => {
+                    expression.collect_names(&mut names)
+                }
+                Part::Expression(_) if position == Position::Start => position = Position::Authority,
+                Part::Expression(_) => {}
+            }
+        }
+    }
+    names
+}
+
+/// Is `value` what [`authority_names`] may hold: a host, part of one, or `host:port`?
+pub fn is_authority(value: &str) -> bool {
+    let (host, port) = value.split_once(':').map_or((value, None), |(host, port)| (host, Some(port)));
+    is_host(host) && port.is_none_or(is_port)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Position {
+    /// Before or inside the scheme.
+    Start,
+    Authority,
+    Path,
+    Query,
+    Fragment,
+}
+
+impl Position {
+    /// Where the URL stands after `literal`.
+    fn after(self, literal: &str) -> Position {
+        let (ends, text): (&[char], &str) = match self {
+            Position::Start => match literal.split_once("://") {
+                Some((_, rest)) => return Position::Authority.after(rest),
+                None => return Position::Start,
+            },
+            Position::Authority => (&['/', '?', '#'], literal),
+            Position::Path => (&['?', '#'], literal),
+            Position::Query => (&['#'], literal),
+            Position::Fragment => return Position::Fragment,
+        };
+        let Some(end) = text.find(ends) else { return self };
+        let next = match text.as_bytes()[end] {
+            b'/' => Position::Path,
+            b'?' => Position::Query,
+            _ => Position::Fragment,
+        };
+        next.after(&text[end + 1..])
+    }
+}
+
+/// A URL text under construction.
+struct Assembly {
+    text: String,
+    position: Position,
+    escape: Escape,
+}
+
+impl Assembly {
+    fn of(sequence: &Sequence, context: &Context<'_>, escape: Escape) -> Result<String, UrlError> {
+        let mut url = Assembly { text: String::new(), position: Position::Start, escape };
+        let mut missing = Vec::new();
+        for (index, part) in sequence.parts.iter().enumerate() {
+            let Part::Expression(expression) = part else {
+                if let Part::Text(literal) = part {
+                    url.push_literal(literal);
+                }
+                continue;
+            };
+            let next = match sequence.parts.get(index + 1) {
+                Some(Part::Text(literal)) => Next::Literal(literal),
+                Some(Part::Expression(_)) => Next::Value,
+                None => Next::End,
+            };
+            let mut names = Vec::new();
+            expression.collect_names(&mut names);
+            let name = names.first().copied().unwrap_or(&expression.source);
+            match expression_value(expression, context) {
+                Ok(value) if value.is_empty() && !url.accepts_empty() => remember(&mut missing, name),
+                Ok(value) => url
+                    .push_value(&value, next)
+                    .map_err(|reason| UrlError::Unsafe { name: name.to_owned(), reason })?,
+                Err(names) => names.iter().for_each(|name| remember(&mut missing, name)),
+            }
+        }
+        if missing.is_empty() { Ok(url.text) } else { Err(UrlError::Missing { names: missing }) }
+    }
+
+    fn accepts_empty(&self) -> bool {
+        self.escape == Escape::Verbatim && !matches!(self.position, Position::Start | Position::Authority)
+    }
+
+    fn push_literal(&mut self, literal: &str) {
+        self.position = self.position.after(literal);
+        self.text.push_str(literal);
+    }
+
+    fn push_value(&mut self, value: &str, next: Next<'_>) -> Result<(), &'static str> {
+        match self.position {
+            Position::Start => self.push_origin(value, next),
+            Position::Authority => self.push_authority(value, next),
+            Position::Path if matches!(value, "." | "..") => Err("it is a path of dots"),
+            Position::Path | Position::Query | Position::Fragment => self.push_component(value),
+        }
+    }
+
+    /// A value that starts the URL must be an http(s) origin, with or without a path.
+    fn push_origin(&mut self, value: &str, next: Next<'_>) -> Result<(), &'static str> {
+        let refused = "it must be a URL that starts with https:// or http://";
+        let (scheme, rest) = value.split_once("://").ok_or(refused)?;
+        if !self.text.is_empty() || !matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https") {
+            return Err(refused);
+        }
+        self.text = format!("{scheme}://");
+        self.position = Position::Authority;
+        self.push_authority(rest, next)
+    }
+
+    fn push_authority(&mut self, value: &str, next: Next<'_>) -> Result<(), &'static str> {
+        if self.text.ends_with("://") && next.ends_authority() {
+            return self.push_whole_authority(value, next);
+        }
+        let is_fit = if self.text.ends_with(':') {
+            is_port(value)
+        } else if next.ends_authority() {
+            is_authority(value)
+        } else {
+            is_host(value)
+        };
+        if !is_fit {
+            return Err("it must be a host name, without scheme, path or other characters");
+        }
+        self.text.push_str(value);
+        Ok(())
+    }
+
+    /// The value is the whole `host[:port]`. A path may follow it (the catalog has such values), because there
+    /// is no static host that it could hide.
+    fn push_whole_authority(&mut self, value: &str, next: Next<'_>) -> Result<(), &'static str> {
+        let (authority, path) = match value.find('/') {
+            Some(slash) => value.split_at(slash),
+            None => (value, ""),
+        };
+        if !is_authority(authority) && !is_ipv6(authority) {
+            return Err("it must be a host name, with an optional port");
+        }
+        if !is_plain_path(path) {
+            return Err("its path has characters that are not allowed");
+        }
+        let path = if next.starts_with_slash() { path.trim_end_matches('/') } else { path };
+        self.position = if path.is_empty() { Position::Authority } else { Position::Path };
+        self.text.push_str(authority);
+        self.text.push_str(path);
+        Ok(())
+    }
+
+    fn push_component(&mut self, value: &str) -> Result<(), &'static str> {
+        match self.escape {
+            Escape::Component => self.text.extend(utf8_percent_encode(value, COMPONENT)),
+            Escape::Verbatim if value.contains(|c: char| c.is_control() || matches!(c, '\\' | '?' | '#')) => {
+                return Err("it has characters that would end the path");
+            }
+            Escape::Verbatim => self.text.push_str(value),
+        }
+        Ok(())
+    }
+}
+
+/// What follows a value in the template.
+#[derive(Clone, Copy)]
+enum Next<'t> {
+    Literal(&'t str),
+    Value,
+    End,
+}
+
+impl Next<'_> {
+    fn ends_authority(self) -> bool {
+        match self {
+            Next::Literal(text) => text.starts_with(['/', '?', '#']),
+            Next::Value => false,
+            Next::End => true,
+        }
+    }
+
+    fn starts_with_slash(self) -> bool {
+        matches!(self, Next::Literal(text) if text.starts_with('/'))
+    }
+}
+
+fn is_host(text: &str) -> bool {
+    let is_host_byte = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    !text.is_empty()
+        && text.bytes().all(is_host_byte)
+        && !text.starts_with('.')
+        && !text.ends_with('.')
+        && !text.contains("..")
+}
+
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port > 0)
+}
+
+fn is_ipv6(text: &str) -> bool {
+    let Some((address, port)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']')) else {
+        return false;
+    };
+    let port_fits = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
+    address.parse::<std::net::Ipv6Addr>().is_ok() && port_fits
+}
+
+/// Empty, or `/` and segments of unreserved characters that are not made of dots.
+fn is_plain_path(path: &str) -> bool {
+    let is_unreserved = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+    path.split('/').all(|segment| segment.bytes().all(is_unreserved) && !matches!(segment, "." | ".."))
+}
