@@ -157,6 +157,7 @@ impl BufferedClient {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "this is the egress guard")]
 fn build_reqwest(
     resolver: GuardResolver,
     mut tls: ClientConfig,
