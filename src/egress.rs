@@ -6,6 +6,7 @@ mod buffered_client;
 mod connector;
 mod error;
 mod outbound_proxy;
+mod own_server;
 mod policy;
 mod proxy_client;
 mod ranges;
@@ -123,4 +124,10 @@ impl Egress {
         let connector = TimedConnector::new(self.guard.clone(), tls, self.connect_timeout);
         Ok(ProxyClient::new(connector, self.outbound.clone()))
     }
+}
+
+/// Asks a server of the operator's own, for the `healthcheck` command: no policy, because the address is the
+/// operator's own word and the answer's body is not read.
+pub async fn ask_own_server(url: &str, limit: Duration) -> Result<http::StatusCode, EgressError> {
+    own_server::ask(url, limit).await
 }

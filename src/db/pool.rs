@@ -96,8 +96,7 @@ fn is_worth_waiting(error: &sqlx::Error) -> bool {
 /// Creates the schema and applies every pending migration in one transaction, one process at a time.
 pub async fn migrate(pool: &PgPool, config: &DatabaseConfig) -> Result<(), DatabaseError> {
     let mut transaction = pool.begin().await?;
-    // Released with the transaction, so it holds behind a pooler that moves sessions around.
-    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(MIGRATION_LOCK).execute(&mut *transaction).await?;
+    lock_in_transaction(&mut transaction, MIGRATION_LOCK).await?;
     let schema = &config.schema;
     if !schema_exists(&mut transaction, schema).await? {
         // The name was checked to be a plain identifier.
@@ -107,6 +106,13 @@ pub async fn migrate(pool: &PgPool, config: &DatabaseConfig) -> Result<(), Datab
     check_search_path(&mut transaction, schema).await?;
     MIGRATOR.run_direct(None, &mut *transaction, false).await?;
     transaction.commit().await?;
+    Ok(())
+}
+
+/// Waits for a lock that is released with the transaction, so that it holds behind a pooler that moves sessions
+/// around.
+pub async fn lock_in_transaction(transaction: &mut PgConnection, key: i64) -> sqlx::Result<()> {
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(key).execute(transaction).await?;
     Ok(())
 }
 
