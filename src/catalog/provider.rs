@@ -313,3 +313,95 @@ fn one_space() -> String {
 fn code() -> String {
     "code".to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn provider(extra: Value) -> Provider {
+        let mut raw =
+            json!({ "display_name": "Acme", "docs": "https://d", "auth_mode": "OAUTH2", "odd": [1] });
+        if let (Some(raw), Some(extra)) = (raw.as_object_mut(), extra.as_object()) {
+            raw.extend(extra.clone());
+        }
+        let raw = raw.as_object().cloned().unwrap_or_default();
+        Provider::compile("acme", raw).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_grammar() {
+        let provider = provider(json!({ "post_connection_script": "", "token_headers": null }));
+        assert_eq!(
+            (provider.scope_separator.as_str(), provider.authorization_code_param_in_callback.as_str()),
+            (" ", "code")
+        );
+        assert_eq!((provider.authorization_method, provider.body_format), (AuthorizationMethod::Body, None));
+        assert_eq!((provider.expires_in_unit, provider.disable_pkce), (ExpiryUnit::Seconds, false));
+        assert_eq!(provider.post_connection_script, None);
+        assert!(provider.token_headers.is_empty() && provider.proxy.is_none());
+    }
+
+    #[test]
+    fn public_json_is_the_definition_with_name_and_logo() {
+        let json = Value::Object(provider(json!({ "token_params": null })).public_json("http://h:3003/"));
+        let expected = json!({ "display_name": "Acme", "docs": "https://d", "auth_mode": "OAUTH2", "odd": [1],
+            "token_params": null, "name": "acme", "logo_url": "http://h:3003/images/template-logos/acme.svg" });
+        assert_eq!(json.to_string(), expected.to_string());
+    }
+
+    #[test]
+    fn token_urls_come_in_two_forms() {
+        let one = provider(json!({ "token_url": "https://t" }));
+        assert_eq!(one.token_url().map(Template::source), Some("https://t"));
+        assert_eq!(one.token_url_for(AuthMode::App).map(Template::source), Some("https://t"));
+        let two = provider(
+            json!({ "token_url": { "OAUTH2": "https://o", "APP": "https://a", "OAUTH2CC": "https://c" } }),
+        );
+        assert!(two.token_url().is_none());
+        for (mode, expected) in [
+            (AuthMode::OAuth2, Some("https://o")),
+            (AuthMode::App, Some("https://a")),
+            (AuthMode::OAuth2Cc, Some("https://c")),
+            (AuthMode::Basic, None),
+        ] {
+            assert_eq!(two.token_url_for(mode).map(Template::source), expected, "{mode}");
+        }
+    }
+
+    #[test]
+    fn refresh_parameters_default_to_the_token_parameters() {
+        let names = |provider: &Provider| provider.refresh_parameters().keys().cloned().collect::<Vec<_>>();
+        assert_eq!(names(&provider(json!({ "token_params": { "a": 1 } }))), ["a"]);
+        assert_eq!(
+            names(&provider(json!({ "token_params": { "a": 1 }, "refresh_params": { "b": true } }))),
+            ["b"]
+        );
+    }
+
+    #[test]
+    fn values_that_become_part_of_a_host_are_checked() {
+        let provider = provider(json!({
+            "authorization_url": "https://${connectionConfig.sub}.x.test/${connectionConfig.path}",
+            "proxy": { "base_url": "https://${connectionConfig.api}" },
+            "connection_config": { "sub": {}, "path": {}, "api": { "enum": ["a.test/v1"] } },
+        }));
+        let cases = [
+            (json!({ "sub": "acme", "path": "a/b", "api": "a.test/v1" }), vec![]),
+            (
+                json!({ "sub": "evil.test/", "path": "p", "api": "a.test/v1" }),
+                vec!["sub must be a host name"],
+            ),
+            (
+                json!({ "path": "p", "api": "b" }),
+                vec!["sub is required", "api is not one of the allowed values"],
+            ),
+        ];
+        for (values, expected) in cases {
+            let problems = provider.validate_connection_config(values.as_object().unwrap_or(&Map::new()));
+            let found: Vec<_> = problems.iter().map(|p| format!("{} {}", p.field, p.message)).collect();
+            assert_eq!(found, expected, "{values}");
+        }
+    }
+}

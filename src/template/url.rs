@@ -301,3 +301,147 @@ fn is_plain_path(path: &str) -> bool {
     let is_unreserved = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
     path.split('/').all(|segment| segment.bytes().all(is_unreserved) && !matches!(segment, "." | ".."))
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use serde_json::{Map, Value, json};
+
+    use super::*;
+
+    fn config(value: &str) -> Map<String, Value> {
+        let mut config = Map::new();
+        config.insert("v".to_owned(), json!(value));
+        config.insert("w".to_owned(), json!("eu"));
+        config
+    }
+
+    fn text(template: &str, value: &str, escape: Escape) -> Result<String, UrlError> {
+        let config = config(value);
+        let context = Context::new(DateTime::UNIX_EPOCH, "r").flat_connection_config(&config);
+        url_text(&Template::parse_lenient(template), &context, escape).map(Cow::into_owned)
+    }
+
+    const SUB: &str = "https://${connectionConfig.v}.zendesk.com/oauth";
+    const ALL: &str = "https://${v}/oauth";
+    const ORIGIN: &str = "${connectionConfig.v}/oauth";
+
+    #[test]
+    fn values_fit_their_place() {
+        let cases = [
+            (SUB, "acme", "https://acme.zendesk.com/oauth"),
+            (SUB, "a-b.c", "https://a-b.c.zendesk.com/oauth"),
+            ("https://${v}", "host.test:8443", "https://host.test:8443"),
+            (ALL, "host.test:8443", "https://host.test:8443/oauth"),
+            (ALL, "[::1]:80", "https://[::1]:80/oauth"),
+            (ALL, "stage.test/ema-dev", "https://stage.test/ema-dev/oauth"),
+            (ALL, "stage.test/", "https://stage.test/oauth"),
+            ("https://${v}-${w}.x.com", "sell", "https://sell-eu.x.com"),
+            (ORIGIN, "https://accounts.zoho.eu", "https://accounts.zoho.eu/oauth"),
+            (ORIGIN, "http://host:8080/apps/acme/", "http://host:8080/apps/acme/oauth"),
+            ("https://x.com/${v}/t", "a/b?c", "https://x.com/a%2Fb%3Fc/t"),
+            ("https://x.com/t?k=${v}", "p&q=é ", "https://x.com/t?k=p%26q%3D%C3%A9%20"),
+            ("https://x.com/#${v}", "a#b", "https://x.com/#a%23b"),
+            ("https://x.com/a?u=https://${v}/", "a/b", "https://x.com/a?u=https://a%2Fb/"),
+            ("https://a.${missing} || ${v}/t", "https://b.test", "https://b.test/t"),
+            ("https://x.com/${v}", "...", "https://x.com/..."),
+        ];
+        for (template, value, expected) in cases {
+            assert_eq!(
+                text(template, value, Escape::Component).as_deref(),
+                Ok(expected),
+                "{template} {value}"
+            );
+        }
+    }
+
+    #[test]
+    fn values_that_could_move_the_request_are_refused() {
+        let cases = [
+            (SUB, "evil.test/"),
+            (SUB, "evil.test/?"),
+            (SUB, "evil.test#"),
+            (SUB, "evil.test\\"),
+            (SUB, "evil.test:80"),
+            (SUB, "user@evil.test"),
+            (SUB, "https://evil.test/"),
+            (SUB, "a..b"),
+            (SUB, ".a"),
+            (SUB, "a."),
+            (SUB, "evil.test%2F"),
+            (SUB, "evil\u{ff0f}"),
+            (SUB, "a b"),
+            (SUB, "a\tb"),
+            (ALL, "user@evil.test"),
+            (ALL, "evil.test?x"),
+            (ALL, "evil.test/../x"),
+            (ALL, "evil.test:99999"),
+            (ALL, "https://evil.test"),
+            (ORIGIN, "evil.test"),
+            (ORIGIN, "ftp://evil.test"),
+            (ORIGIN, "https://user:pw@evil.test"),
+            (ORIGIN, "https://evil.test?x="),
+            (ORIGIN, "https:///evil.test"),
+            (ORIGIN, "javascript:alert(1)"),
+            ("${connectionConfig.v}.zendesk.com/x", "https://evil.test/"),
+            ("${connectionConfig.v}.zendesk.com/x", "https://evil.test:80"),
+            ("https://x.com:${v}/", "80@evil.test"),
+            ("https://x.com:${v}/", "0"),
+            ("https://x.com/${v}/", ".."),
+            ("x${v}", "https://evil.test"),
+        ];
+        for (template, value) in cases {
+            for escape in [Escape::Component, Escape::Verbatim] {
+                let refused = text(template, value, escape);
+                assert!(matches!(refused, Err(UrlError::Unsafe { .. })), "{template} {value}: {refused:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn verbatim_keeps_path_values_and_refuses_what_ends_a_path() {
+        let base = "https://x.com/v1/${v}";
+        assert_eq!(text(base, "a/b c", Escape::Verbatim).as_deref(), Ok("https://x.com/v1/a/b c"));
+        assert_eq!(text(base, "", Escape::Verbatim).as_deref(), Ok("https://x.com/v1/"));
+        for value in ["a?b", "a#b", "a\\b", "a\nb"] {
+            assert!(matches!(text(base, value, Escape::Verbatim), Err(UrlError::Unsafe { .. })), "{value}");
+        }
+    }
+
+    #[test]
+    fn missing_and_empty_values_are_named() {
+        let cases = [
+            ("https://${connectionConfig.nope}.x.com/${nada}", "x", vec!["connectionConfig.nope", "nada"]),
+            ("https://x.com/${v}", "", vec!["v"]),
+            ("https://${v}.x.com || https://${nope}", "", vec!["v", "nope"]),
+        ];
+        for (template, value, expected) in cases {
+            let names = expected.into_iter().map(str::to_owned).collect();
+            assert_eq!(
+                text(template, value, Escape::Component),
+                Err(UrlError::Missing { names }),
+                "{template}"
+            );
+        }
+    }
+
+    #[test]
+    fn urls_are_parsed_and_must_be_web_urls() {
+        let config = config("acme");
+        let context = Context::new(DateTime::UNIX_EPOCH, "r").connection_config(&config);
+        let build = |text: &str| build_url(&Template::parse_lenient(text), &context, Escape::Component);
+        assert_eq!(
+            build(SUB).map(|url| url.host_str().map(str::to_owned)),
+            Ok(Some("acme.zendesk.com".to_owned()))
+        );
+        for text in ["mailto:x", "nonsense", "ftp://x.com/${connectionConfig.v}"] {
+            assert_eq!(build(text), Err(UrlError::Invalid { template: text.to_owned() }), "{text}");
+        }
+    }
+
+    #[test]
+    fn authority_names_are_those_in_the_host() {
+        let template = Template::parse_lenient("https://${a}-x.${b}:${c}/${d}?${e} || ${f}/${g}");
+        assert_eq!(authority_names(&template), ["a", "b", "c"]);
+    }
+}
