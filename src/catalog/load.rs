@@ -120,6 +120,7 @@ mod tests {
     use super::*;
     use crate::auth::AuthMode;
     use crate::catalog::{ProviderMode, lint};
+    use crate::template::Template;
 
     const HEAD: &str = "display_name: X\n  docs: https://docs.example.org\n  auth_mode: NONE";
 
@@ -242,6 +243,7 @@ mod tests {
         for provider in loaded.catalog.iter() {
             let Some(mode) = provider.mode() else { panic!("{} has an unknown mode", provider.name) };
             *counts.entry(mode.as_str()).or_default() += 1;
+            provider.raw.iter().for_each(|(key, value)| assert_templates_compile(key, value));
         }
         // Version 0.71.10; later versions only add entries.
         let golden = [
@@ -265,6 +267,21 @@ mod tests {
         ];
         for (mode, at_least) in golden {
             assert!(counts.get(mode).is_some_and(|count| *count >= at_least), "{mode}: {counts:?}");
+        }
+    }
+
+    /// Also the templates in keys that only `raw` holds.
+    fn assert_templates_compile(key: &str, value: &Value) {
+        match value {
+            Value::String(text) => {
+                let parsed = Template::parse_without_fallback(text);
+                assert!(parsed.is_ok(), "{key}: {text}: {parsed:?}");
+            }
+            Value::Array(items) => items.iter().for_each(|item| assert_templates_compile(key, item)),
+            Value::Object(members) => {
+                members.values().for_each(|member| assert_templates_compile(key, member))
+            }
+            _ => {}
         }
     }
 

@@ -1,12 +1,13 @@
 //! One catalog entry, compiled: typed where Hitchpost acts on a key, verbatim in `raw` for everything else.
 
+use chrono::DateTime;
 use indexmap::IndexMap;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use super::{FieldProblem, Fields, Parameters, ProxySection, validate_fields};
 use crate::auth::AuthMode;
-use crate::template::{Template, authority_names, is_authority};
+use crate::template::{Context, Escape, Template, UrlError, url_text};
 
 /// What Hitchpost knows about one third-party API. Key meanings: `spec` providers, sections 4, 5 and 7.
 #[derive(Debug, Clone, Deserialize)]
@@ -242,21 +243,20 @@ impl Provider {
             .chain(verification.and_then(|verification| verification.base_url_override.as_ref()))
     }
 
-    /// Checks connection config that came from a frontend: the schema, and that a value which becomes part of
-    /// a host is nothing more than that (`spec` providers, section 7.4).
+    /// Checks connection config that came from a frontend: the schema, and that every value is safe in the URLs
+    /// that it becomes a part of (`spec` providers, section 7.4).
     pub fn validate_connection_config(&self, values: &Map<String, Value>) -> Vec<FieldProblem> {
         let mut problems = validate_fields(&self.connection_config, values);
-        for name in self.url_templates().flat_map(authority_names) {
-            let field = name.strip_prefix("connectionConfig.").unwrap_or(name);
-            let is_listed =
-                self.connection_config.get(field).is_some_and(|schema| !schema.options.is_empty());
-            let value = values.get(field).and_then(Value::as_str).unwrap_or_default();
-            let is_reported = problems.iter().any(|problem| problem.field == field);
-            if !value.is_empty() && !is_listed && !is_reported && !is_authority(value) {
-                problems.push(FieldProblem {
-                    field: field.to_owned(),
-                    message: "must be a host name".to_owned(),
-                });
+        // URLs are built only to see what they refuse; a clock in one of them may show any time.
+        let context = Context::new(DateTime::UNIX_EPOCH, "").flat_connection_config(values);
+        for template in self.url_templates() {
+            let Err(UrlError::Unsafe { name, reason }) = url_text(template, &context, Escape::Component)
+            else {
+                continue;
+            };
+            let field = name.strip_prefix("connectionConfig.").unwrap_or(&name);
+            if !problems.iter().any(|problem| problem.field == field) {
+                problems.push(FieldProblem { field: field.to_owned(), message: reason.to_owned() });
             }
         }
         problems
@@ -391,7 +391,7 @@ mod tests {
             (json!({ "sub": "acme", "path": "a/b", "api": "a.test/v1" }), vec![]),
             (
                 json!({ "sub": "evil.test/", "path": "p", "api": "a.test/v1" }),
-                vec!["sub must be a host name"],
+                vec!["sub must be a host name, without scheme, path or other characters"],
             ),
             (
                 json!({ "path": "p", "api": "b" }),

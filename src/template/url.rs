@@ -25,7 +25,7 @@ pub enum Escape {
 pub enum UrlError {
     #[error("no value for {}", .names.join(", "))]
     Missing { names: Vec<String> },
-    #[error("the value of {name} cannot be used here: {reason}")]
+    #[error("the value of {name} {reason}")]
     Unsafe { name: String, reason: &'static str },
     #[error("`{template}` does not give a valid http(s) URL")]
     Invalid { template: String },
@@ -75,32 +75,6 @@ pub fn url_text<'t>(
         }
     }
     Err(UrlError::Missing { names: missing })
-}
-
-/// Names whose value becomes a part of the host or the port, in order: their values must be `host[:port]` text.
-/// A value that brings the whole origin with it is not among them.
-pub fn authority_names(template: &Template) -> Vec<&str> {
-    let mut names = Vec::new();
-    for side in template.sides() {
-        let mut position = Position::Start;
-        for part in &side.parts {
-            match part {
-                Part::Text(literal) => position = position.after(literal),
-                Part::Expression(expression) if position == Position::Authority => {
-                    expression.collect_names(&mut names)
-                }
-                Part::Expression(_) if position == Position::Start => position = Position::Authority,
-                Part::Expression(_) => {}
-            }
-        }
-    }
-    names
-}
-
-/// Is `value` what [`authority_names`] may hold: a host, part of one, or `host:port`?
-pub fn is_authority(value: &str) -> bool {
-    let (host, port) = value.split_once(':').map_or((value, None), |(host, port)| (host, Some(port)));
-    is_host(host) && port.is_none_or(is_port)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,14 +160,14 @@ impl Assembly {
         match self.position {
             Position::Start => self.push_origin(value, next),
             Position::Authority => self.push_authority(value, next),
-            Position::Path if matches!(value, "." | "..") => Err("it is a path of dots"),
+            Position::Path if matches!(value, "." | "..") => Err("is a path of dots"),
             Position::Path | Position::Query | Position::Fragment => self.push_component(value),
         }
     }
 
     /// A value that starts the URL must be an http(s) origin, with or without a path.
     fn push_origin(&mut self, value: &str, next: Next<'_>) -> Result<(), &'static str> {
-        let refused = "it must be a URL that starts with https:// or http://";
+        let refused = "must be a URL that starts with https:// or http://";
         let (scheme, rest) = value.split_once("://").ok_or(refused)?;
         if !self.text.is_empty() || !matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https") {
             return Err(refused);
@@ -215,7 +189,7 @@ impl Assembly {
             is_host(value)
         };
         if !is_fit {
-            return Err("it must be a host name, without scheme, path or other characters");
+            return Err("must be a host name, without scheme, path or other characters");
         }
         self.text.push_str(value);
         Ok(())
@@ -229,10 +203,10 @@ impl Assembly {
             None => (value, ""),
         };
         if !is_authority(authority) && !is_ipv6(authority) {
-            return Err("it must be a host name, with an optional port");
+            return Err("must be a host name, with an optional port");
         }
         if !is_plain_path(path) {
-            return Err("its path has characters that are not allowed");
+            return Err("has a path with characters that are not allowed");
         }
         let path = if next.starts_with_slash() { path.trim_end_matches('/') } else { path };
         self.position = if path.is_empty() { Position::Authority } else { Position::Path };
@@ -245,7 +219,7 @@ impl Assembly {
         match self.escape {
             Escape::Component => self.text.extend(utf8_percent_encode(value, COMPONENT)),
             Escape::Verbatim if value.contains(|c: char| c.is_control() || matches!(c, '\\' | '?' | '#')) => {
-                return Err("it has characters that would end the path");
+                return Err("has characters that would end the path");
             }
             Escape::Verbatim => self.text.push_str(value),
         }
@@ -273,6 +247,12 @@ impl Next<'_> {
     fn starts_with_slash(self) -> bool {
         matches!(self, Next::Literal(text) if text.starts_with('/'))
     }
+}
+
+/// A host, part of one, or `host:port`?
+fn is_authority(value: &str) -> bool {
+    let (host, port) = value.split_once(':').map_or((value, None), |(host, port)| (host, Some(port)));
+    is_host(host) && port.is_none_or(is_port)
 }
 
 fn is_host(text: &str) -> bool {
@@ -437,11 +417,5 @@ mod tests {
         for text in ["mailto:x", "nonsense", "ftp://x.com/${connectionConfig.v}"] {
             assert_eq!(build(text), Err(UrlError::Invalid { template: text.to_owned() }), "{text}");
         }
-    }
-
-    #[test]
-    fn authority_names_are_those_in_the_host() {
-        let template = Template::parse_lenient("https://${a}-x.${b}:${c}/${d}?${e} || ${f}/${g}");
-        assert_eq!(authority_names(&template), ["a", "b", "c"]);
     }
 }
