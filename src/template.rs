@@ -51,7 +51,8 @@ impl Template {
     /// Parses a template in which `||` separates a fallback (only the first two parts count).
     ///
     /// # Errors
-    /// An unbalanced or empty `${`, an unknown function, or a call with the wrong number of arguments.
+    /// An unbalanced or empty `${`, an unknown function, a call with the wrong number of arguments, or nesting
+    /// that no real template has.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
         Self::with_fallback(text, parse::Mode::Strict)
     }
@@ -61,6 +62,7 @@ impl Template {
     /// # Errors
     /// As [`Template::parse`].
     pub fn parse_without_fallback(text: &str) -> Result<Self, TemplateError> {
+        parse::check_depth(text)?;
         let primary = parse::sequence(text, 0, parse::Mode::Strict)?;
         Ok(Template { source: text.to_owned(), primary, fallback: None })
     }
@@ -75,6 +77,7 @@ impl Template {
     }
 
     fn with_fallback(text: &str, mode: parse::Mode) -> Result<Self, TemplateError> {
+        parse::check_depth(text)?;
         let bars = parse::fallback_bars(text);
         let Some(first) = bars.first().copied() else {
             let primary = parse::sequence(text, 0, mode)?;
@@ -101,15 +104,19 @@ impl Template {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let mut names = Vec::new();
         for sequence in self.sides() {
-            sequence.collect_names(&mut names);
+            sequence.any_name(&mut |name| {
+                names.push(name);
+                false
+            });
         }
         names.into_iter()
     }
 
     /// Does the template look up `name`, or a member of it (`connectionConfig` matches `connectionConfig.x`)?
     pub fn mentions(&self, name: &str) -> bool {
-        self.names()
-            .any(|used| used.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+        let mut is_meant =
+            |used: &str| used.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        self.sides().any(|sequence| sequence.any_name(&mut is_meant))
     }
 
     /// Evaluates; expressions without a value stay in the text as they were written and are reported.
@@ -281,6 +288,16 @@ mod tests {
             assert!(kept.source() == text && text.contains(&*render(&kept).text), "{text}");
         }
         assert_eq!(render(&Template::parse_lenient("${ ${apiKey} ${x y}")).text, "${ k1 ${x y}");
+    }
+
+    #[test]
+    fn a_template_without_end_is_refused_before_it_is_parsed() {
+        for text in ["${base64(".repeat(50_000), "${".repeat(50_000), "{".repeat(65)] {
+            let error = Template::parse(&text).err();
+            assert_eq!(error.map(|error| error.reason), Some("nested too deeply"));
+            assert_eq!(render(&Template::parse_lenient(&text)).text, text);
+        }
+        assert!(Template::parse(&"{}".repeat(50_000)).is_ok());
     }
 
     #[test]

@@ -122,24 +122,18 @@ impl Assembly {
         let mut url = Assembly { text: String::new(), position: Position::Start, escape };
         let mut missing = Vec::new();
         for (index, part) in sequence.parts.iter().enumerate() {
-            let Part::Expression(expression) = part else {
-                if let Part::Text(literal) = part {
+            let expression = match part {
+                Part::Text(literal) => {
                     url.push_literal(literal);
+                    continue;
                 }
-                continue;
+                Part::Expression(expression) => expression,
             };
-            let next = match sequence.parts.get(index + 1) {
-                Some(Part::Text(literal)) => Next::Literal(literal),
-                Some(Part::Expression(_)) => Next::Value,
-                None => Next::End,
-            };
-            let mut names = Vec::new();
-            expression.collect_names(&mut names);
-            let name = names.first().copied().unwrap_or(&expression.source);
+            let name = expression.label();
             match expression_value(expression, context) {
                 Ok(value) if value.is_empty() && !url.accepts_empty() => remember(&mut missing, name),
                 Ok(value) => url
-                    .push_value(&value, next)
+                    .push_value(&value, Next::of(sequence, index))
                     .map_err(|reason| UrlError::Unsafe { name: name.to_owned(), reason })?,
                 Err(names) => names.iter().for_each(|name| remember(&mut missing, name)),
             }
@@ -235,7 +229,15 @@ enum Next<'t> {
     End,
 }
 
-impl Next<'_> {
+impl<'t> Next<'t> {
+    fn of(sequence: &'t Sequence, index: usize) -> Self {
+        match sequence.parts.get(index + 1) {
+            Some(Part::Text(literal)) => Next::Literal(literal),
+            Some(Part::Expression(_)) => Next::Value,
+            None => Next::End,
+        }
+    }
+
     fn ends_authority(self) -> bool {
         match self {
             Next::Literal(text) => text.starts_with(['/', '?', '#']),
