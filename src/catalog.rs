@@ -94,3 +94,46 @@ impl CatalogHandle {
         self.current.store(Arc::new(catalog));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn catalog(names: &[&str]) -> Catalog {
+        let entry =
+            |name: &&str| format!("{name}: {{display_name: X, docs: 'https://d', auth_mode: NONE}}\n");
+        let text = names.iter().map(entry).collect();
+        load(&[], &[Source::Text { name: "t.yaml".to_owned(), text }]).catalog
+    }
+
+    #[test]
+    fn search_is_a_substring_of_the_name_in_catalog_order() {
+        let catalog = catalog(&["zoho-crm", "google", "google-mail", "1password"]);
+        let cases: [(&str, &[&str]); 4] = [
+            ("GOOGLE", &["google", "google-mail"]),
+            ("o", &["zoho-crm", "google", "google-mail", "1password"]),
+            (".", &[]),
+            ("", &["zoho-crm", "google", "google-mail", "1password"]),
+        ];
+        for (text, expected) in cases {
+            let found: Vec<_> = catalog.search(text).map(|provider| provider.name.as_str()).collect();
+            assert_eq!(found, expected, "{text}");
+        }
+        assert_eq!(
+            catalog.raw_json().keys().collect::<Vec<_>>(),
+            ["zoho-crm", "google", "google-mail", "1password"]
+        );
+    }
+
+    #[test]
+    fn a_replaced_catalog_stays_with_those_who_hold_it() {
+        let handle = CatalogHandle::new(catalog(&["old"]));
+        let held = handle.load();
+        handle.replace(catalog(&["new"]));
+        assert!(
+            held.get("old").is_some()
+                && handle.load().get("old").is_none()
+                && handle.load().get("new").is_some()
+        );
+    }
+}

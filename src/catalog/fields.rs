@@ -130,3 +130,59 @@ fn is_email(value: &str) -> bool {
         && domain.contains('.')
         && domain.split('.').all(is_label)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn check(schema: Value, value: Value) -> Option<String> {
+        let fields: Fields = serde_json::from_value(json!({ "f": schema })).unwrap_or_default();
+        assert_eq!(fields.len(), 1, "{schema}");
+        let values = value.as_object().cloned().unwrap_or_default();
+        validate_fields(&fields, &values).pop().map(|problem| problem.message)
+    }
+
+    #[test]
+    fn values_follow_their_schema() {
+        let cases = [
+            (json!({}), json!({}), "is required"),
+            (json!({}), json!({"f": ""}), "is required"),
+            (json!({}), json!({"f": null}), "is required"),
+            (json!({}), json!({"f": "x", "other": [1]}), ""),
+            (json!({}), json!({"f": {"a": 1}}), "must be a text"),
+            (json!({"optional": true}), json!({}), ""),
+            (json!({"hidden": true}), json!({}), ""),
+            (json!({"default_value": ""}), json!({}), ""),
+            (json!({"automated": true, "pattern": "^a$"}), json!({"f": "b"}), ""),
+            (json!({"enum": ["a", "b"]}), json!({"f": "b"}), ""),
+            (
+                json!({"enum": ["a", "b"], "optional": true}),
+                json!({"f": "c"}),
+                "is not one of the allowed values",
+            ),
+            (json!({"pattern": "[0-9]"}), json!({"f": "ab1"}), ""),
+            (json!({"pattern": "^[0-9]+$"}), json!({"f": 12}), ""),
+            (json!({"pattern": "^[0-9]+$"}), json!({"f": "1a"}), "does not have the required form"),
+            (json!({"pattern": "(?=x)"}), json!({"f": "y"}), ""),
+            (json!({"format": "hostname"}), json!({"f": "a-b.C1"}), ""),
+            (json!({"format": "hostname"}), json!({"f": "a/b"}), "is not a host name"),
+            (json!({"format": "uri"}), json!({"f": "https://x/y"}), ""),
+            (json!({"format": "uri"}), json!({"f": "x/y"}), "is not a URL"),
+            (json!({"format": "uuid"}), json!({"f": "0f3f6f0e-7a55-4f0a-9d63-2f3f3f3f3f3f"}), ""),
+            (json!({"format": "uuid"}), json!({"f": "0f3f"}), "is not a UUID"),
+            (json!({"format": "email"}), json!({"f": "a.b+c@x.co"}), ""),
+            (json!({"format": "email"}), json!({"f": "a@b"}), "is not an e-mail address"),
+            (json!({"format": "email"}), json!({"f": "a b@x.co"}), "is not an e-mail address"),
+            (json!({"format": "color"}), json!({"f": "red"}), ""),
+        ];
+        for (schema, value, expected) in cases {
+            assert_eq!(
+                check(schema.clone(), value.clone()).unwrap_or_default(),
+                expected,
+                "{schema} {value}"
+            );
+        }
+    }
+}

@@ -102,3 +102,92 @@ fn is_visible(fields: &Fields, config: &Map<String, Value>, name: &str) -> bool 
     }
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn fields() -> Fields {
+        let schema = json!({
+            "mode": { "enum": ["builtin", "custom"], "default_value": "builtin" },
+            "url": { "format": "uri", "visible_when": { "field": "mode", "equals": "custom" } },
+            "key": { "visible_when": { "field": "url", "equals": "https://x.test" }, "pattern": "^k" },
+            "note": { "optional": true },
+            "token": { "secret": true },
+        });
+        serde_json::from_value(schema).unwrap_or_default()
+    }
+
+    fn apply(stored: Value, submitted: Value) -> Result<Value, Vec<String>> {
+        let submitted = submitted.as_object().cloned().unwrap_or_default();
+        apply_integration_config(&fields(), stored.as_object(), &submitted)
+            .map(Value::Object)
+            .map_err(|problems| problems.iter().map(|p| format!("{} {}", p.field, p.message)).collect())
+    }
+
+    #[test]
+    fn configurations_are_applied() {
+        let full = json!({"mode": "custom", "url": "https://x.test", "key": "k1", "token": "t", "note": "n"});
+        let cases = [
+            (Value::Null, json!({"token": "t"}), json!({"token": "t", "mode": "builtin"})),
+            (
+                Value::Null,
+                json!({"token": "t", "key": "bad", "mode": ""}),
+                json!({"token": "t", "key": "bad", "mode": "builtin"}),
+            ),
+            (Value::Null, full.clone(), full.clone()),
+            (
+                full.clone(),
+                json!({"note": ""}),
+                json!({"mode": "custom", "url": "https://x.test", "key": "k1", "token": "t"}),
+            ),
+            (full.clone(), json!({}), full.clone()),
+            (
+                json!({"webhookSecret": "w"}),
+                json!({"token": "t"}),
+                json!({"webhookSecret": "w", "token": "t"}),
+            ),
+        ];
+        for (stored, submitted, expected) in cases {
+            assert_eq!(apply(stored.clone(), submitted.clone()), Ok(expected), "{stored} {submitted}");
+        }
+    }
+
+    #[test]
+    fn refusals_name_their_field() {
+        let cases = [
+            (Value::Null, json!({}), vec!["token is required"]),
+            (Value::Null, json!({"token": "t", "mode": "custom"}), vec!["url is required"]),
+            (Value::Null, json!({"token": "t", "mode": "x"}), vec!["mode is not one of the allowed values"]),
+            (
+                Value::Null,
+                json!({"nope": "x", "token": 7}),
+                vec!["nope is not a field of this provider", "token must be a text"],
+            ),
+            (json!({"mode": "custom"}), json!({"url": "ftp://x.test"}), vec!["url is not an http(s) URL"]),
+            (
+                json!({"mode": "custom"}),
+                json!({"url": "https://x.test", "key": "x"}),
+                vec!["key does not have the required form"],
+            ),
+            (json!({"token": "t"}), json!({"token": ""}), vec!["token is required"]),
+        ];
+        for (stored, submitted, expected) in cases {
+            let expected = expected.into_iter().map(str::to_owned).collect();
+            assert_eq!(apply(stored.clone(), submitted.clone()), Err(expected), "{stored} {submitted}");
+        }
+    }
+
+    #[test]
+    fn controllers_in_a_circle_are_visible() {
+        let schema = json!({
+            "a": { "visible_when": { "field": "b", "equals": "1" } },
+            "b": { "visible_when": { "field": "a", "equals": "1" } },
+        });
+        let fields: Fields = serde_json::from_value(schema).unwrap_or_default();
+        let config = json!({"a": "1", "b": "1"});
+        assert!(is_visible(&fields, config.as_object().unwrap_or(&Map::new()), "a"));
+    }
+}

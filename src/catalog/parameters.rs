@@ -101,3 +101,44 @@ impl<'de> Deserialize<'de> for Parameter {
         Parameter::parse(Value::deserialize(deserializer)?).map_err(serde::de::Error::custom)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use serde_json::json;
+
+    use super::*;
+
+    fn parameter() -> Parameter {
+        let tree = json!({ "a": "${x}", "n": 1, "t": true, "deep": { "gone": "${y}", "list": ["${y}", "${x}!"] }, "empty": { "z": "${y}" } });
+        Parameter::parse(tree).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    #[test]
+    fn incomplete_leaves_are_dropped_or_refused() {
+        let extras = [("x", "${y}")];
+        let context = Context::new(DateTime::UNIX_EPOCH, "").extras(&extras);
+        let kept = json!({ "a": "${y}", "n": 1, "t": true, "deep": { "list": ["${y}!"] } });
+        assert_eq!(parameter().resolve_or_drop(&context), Some(kept));
+        assert_eq!(parameter().resolve(&context), Err(Unresolved { names: vec!["y".to_owned()] }));
+        let extras = [("x", "1"), ("y", "2")];
+        let context = context.extras(&extras);
+        let full = json!({ "a": "1", "n": 1, "t": true, "deep": { "gone": "2", "list": ["2", "1!"] }, "empty": { "z": "2" } });
+        assert_eq!(parameter().resolve(&context), Ok(full));
+        assert_eq!(parameter().templates().len(), 5);
+    }
+
+    #[test]
+    fn form_text_prints_plain_values() {
+        let context = Context::new(DateTime::UNIX_EPOCH, "r");
+        for (value, expected) in [
+            (json!("a${random}"), "ar"),
+            (json!(5), "5"),
+            (json!(false), "false"),
+            (json!({"a": [1]}), "{\"a\":[1]}"),
+        ] {
+            let text = Parameter::parse(value.clone()).map(|parameter| parameter.resolve_text(&context));
+            assert_eq!(text, Ok(Ok(expected.to_owned())), "{value}");
+        }
+    }
+}

@@ -1,12 +1,13 @@
 //! One catalog entry, compiled: typed where Hitchpost acts on a key, verbatim in `raw` for everything else.
 
+use chrono::DateTime;
 use indexmap::IndexMap;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use super::{FieldProblem, Fields, Parameters, ProxySection, validate_fields};
 use crate::auth::AuthMode;
-use crate::template::{Template, authority_names, is_authority};
+use crate::template::{Context, Escape, Template, UrlError, url_text};
 
 /// What Hitchpost knows about one third-party API. Key meanings: `spec` providers, sections 4, 5 and 7.
 #[derive(Debug, Clone, Deserialize)]
@@ -242,21 +243,20 @@ impl Provider {
             .chain(verification.and_then(|verification| verification.base_url_override.as_ref()))
     }
 
-    /// Checks connection config that came from a frontend: the schema, and that a value which becomes part of
-    /// a host is nothing more than that (`spec` providers, section 7.4).
+    /// Checks connection config that came from a frontend: the schema, and that every value is safe in the URLs
+    /// that it becomes a part of (`spec` providers, section 7.4).
     pub fn validate_connection_config(&self, values: &Map<String, Value>) -> Vec<FieldProblem> {
         let mut problems = validate_fields(&self.connection_config, values);
-        for name in self.url_templates().flat_map(authority_names) {
-            let field = name.strip_prefix("connectionConfig.").unwrap_or(name);
-            let is_listed =
-                self.connection_config.get(field).is_some_and(|schema| !schema.options.is_empty());
-            let value = values.get(field).and_then(Value::as_str).unwrap_or_default();
-            let is_reported = problems.iter().any(|problem| problem.field == field);
-            if !value.is_empty() && !is_listed && !is_reported && !is_authority(value) {
-                problems.push(FieldProblem {
-                    field: field.to_owned(),
-                    message: "must be a host name".to_owned(),
-                });
+        // URLs are built only to see what they refuse; a clock in one of them may show any time.
+        let context = Context::new(DateTime::UNIX_EPOCH, "").flat_connection_config(values);
+        for template in self.url_templates() {
+            let Err(UrlError::Unsafe { name, reason }) = url_text(template, &context, Escape::Component)
+            else {
+                continue;
+            };
+            let field = name.strip_prefix("connectionConfig.").unwrap_or(&name);
+            if !problems.iter().any(|problem| problem.field == field) {
+                problems.push(FieldProblem { field: field.to_owned(), message: reason.to_owned() });
             }
         }
         problems
@@ -312,4 +312,96 @@ fn one_space() -> String {
 
 fn code() -> String {
     "code".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn provider(extra: Value) -> Provider {
+        let mut raw =
+            json!({ "display_name": "Acme", "docs": "https://d", "auth_mode": "OAUTH2", "odd": [1] });
+        if let (Some(raw), Some(extra)) = (raw.as_object_mut(), extra.as_object()) {
+            raw.extend(extra.clone());
+        }
+        let raw = raw.as_object().cloned().unwrap_or_default();
+        Provider::compile("acme", raw).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_grammar() {
+        let provider = provider(json!({ "post_connection_script": "", "token_headers": null }));
+        assert_eq!(
+            (provider.scope_separator.as_str(), provider.authorization_code_param_in_callback.as_str()),
+            (" ", "code")
+        );
+        assert_eq!((provider.authorization_method, provider.body_format), (AuthorizationMethod::Body, None));
+        assert_eq!((provider.expires_in_unit, provider.disable_pkce), (ExpiryUnit::Seconds, false));
+        assert_eq!(provider.post_connection_script, None);
+        assert!(provider.token_headers.is_empty() && provider.proxy.is_none());
+    }
+
+    #[test]
+    fn public_json_is_the_definition_with_name_and_logo() {
+        let json = Value::Object(provider(json!({ "token_params": null })).public_json("http://h:3003/"));
+        let expected = json!({ "display_name": "Acme", "docs": "https://d", "auth_mode": "OAUTH2", "odd": [1],
+            "token_params": null, "name": "acme", "logo_url": "http://h:3003/images/template-logos/acme.svg" });
+        assert_eq!(json.to_string(), expected.to_string());
+    }
+
+    #[test]
+    fn token_urls_come_in_two_forms() {
+        let one = provider(json!({ "token_url": "https://t" }));
+        assert_eq!(one.token_url().map(Template::source), Some("https://t"));
+        assert_eq!(one.token_url_for(AuthMode::App).map(Template::source), Some("https://t"));
+        let two = provider(
+            json!({ "token_url": { "OAUTH2": "https://o", "APP": "https://a", "OAUTH2CC": "https://c" } }),
+        );
+        assert!(two.token_url().is_none());
+        for (mode, expected) in [
+            (AuthMode::OAuth2, Some("https://o")),
+            (AuthMode::App, Some("https://a")),
+            (AuthMode::OAuth2Cc, Some("https://c")),
+            (AuthMode::Basic, None),
+        ] {
+            assert_eq!(two.token_url_for(mode).map(Template::source), expected, "{mode}");
+        }
+    }
+
+    #[test]
+    fn refresh_parameters_default_to_the_token_parameters() {
+        let names = |provider: &Provider| provider.refresh_parameters().keys().cloned().collect::<Vec<_>>();
+        assert_eq!(names(&provider(json!({ "token_params": { "a": 1 } }))), ["a"]);
+        assert_eq!(
+            names(&provider(json!({ "token_params": { "a": 1 }, "refresh_params": { "b": true } }))),
+            ["b"]
+        );
+    }
+
+    #[test]
+    fn values_that_become_part_of_a_host_are_checked() {
+        let provider = provider(json!({
+            "authorization_url": "https://${connectionConfig.sub}.x.test/${connectionConfig.path}",
+            "proxy": { "base_url": "https://${connectionConfig.api}" },
+            "connection_config": { "sub": {}, "path": {}, "api": { "enum": ["a.test/v1"] } },
+        }));
+        let cases = [
+            (json!({ "sub": "acme", "path": "a/b", "api": "a.test/v1" }), vec![]),
+            (
+                json!({ "sub": "evil.test/", "path": "p", "api": "a.test/v1" }),
+                vec!["sub must be a host name, without scheme, path or other characters"],
+            ),
+            (
+                json!({ "path": "p", "api": "b" }),
+                vec!["sub is required", "api is not one of the allowed values"],
+            ),
+        ];
+        for (values, expected) in cases {
+            let problems = provider.validate_connection_config(values.as_object().unwrap_or(&Map::new()));
+            let found: Vec<_> = problems.iter().map(|p| format!("{} {}", p.field, p.message)).collect();
+            assert_eq!(found, expected, "{values}");
+        }
+    }
 }

@@ -108,3 +108,55 @@ fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>
     };
     Vec::deserialize(value).map_err(serde::de::Error::custom)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn retry(value: Value) -> Option<Retry> {
+        serde_json::from_value(value).ok()
+    }
+
+    #[test]
+    fn status_forms_match() {
+        let cases = [
+            (json!(["429"]), 429, Some(true)),
+            (json!([429]), 428, Some(false)),
+            (json!(["5XX"]), 599, Some(true)),
+            (json!(["5xx"]), 600, Some(false)),
+            (json!(["500-502", "429"]), 502, Some(true)),
+            (json!(["500 - 502"]), 503, Some(false)),
+            (json!([]), 500, None),
+        ];
+        for (codes, status, expected) in cases {
+            let found = retry(json!({ "error_code": codes })).map(|retry| retry.matches_status(status));
+            assert_eq!(found, Some(expected), "{codes} {status}");
+        }
+        for refused in ["6xx", "502-500", "many", "xx", "-"] {
+            assert!(retry(json!({ "error_code": [refused] })).is_none(), "{refused}");
+        }
+    }
+
+    #[test]
+    fn one_header_may_be_written_without_a_list() {
+        let found = retry(json!({ "at": "x-reset", "after": ["a", "b"], "remaining": "x-left" }));
+        let found = found.map(|retry| (retry.at, retry.after, retry.remaining));
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert_eq!(found, Some((names(&["x-reset"]), names(&["a", "b"]), Some("x-left".to_owned()))));
+    }
+
+    #[test]
+    fn slashes_around_a_body_pattern_are_stripped() {
+        let cases =
+            [("/Retry after (.+)/", Some("Retry after (.+)")), ("a/b", Some("a/b")), ("(?<=x)", None)];
+        for (pattern, expected) in cases {
+            let section =
+                json!({ "in_body": { "path": "error.message", "value": pattern, "strategy": "at" } });
+            let found =
+                retry(section).and_then(|retry| retry.in_body).map(|hint| hint.value.as_str().to_owned());
+            assert_eq!(found.as_deref(), expected, "{pattern}");
+        }
+    }
+}

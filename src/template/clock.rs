@@ -137,3 +137,52 @@ fn write_token(moment: DateTime<Utc>, token: &str, out: &mut String) {
     };
     out.push_str(&text);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_follow_day_js() {
+        let cases = [
+            ("now", "2026-01-02T03:04:05.678Z"),
+            ("now:YYYY-MM-DDTHH:mm:ss", "2026-01-02T03:04:05"),
+            ("now:YYYYMMDDTHHmmss[Z]", "20260102T030405Z"),
+            ("now:ddd, DD MMM YYYY HH:mm:ss ZZ", "Fri, 02 Jan 2026 03:04:05 +0000"),
+            (
+                "now:YY M D H h hh m s SSS A a Z X x d dddd MMMM",
+                "26 1 2 3 3 03 4 5 678 AM am +00:00 1767323045 1767323045678 5 Friday January",
+            ),
+            ("now+7:days:YYYY-MM-DD", "2026-01-09"),
+            ("now-1:hours:HH", "02"),
+            ("now+1:minutes:X", "1767323105"),
+            ("now-1:month:YYYY-MM-DD", "2025-12-02"),
+            ("now+2:y:YYYY", "2028"),
+            ("now+1:day", "2026-01-03T03:04:05.678Z"),
+            ("now:[open é", "[open é"),
+        ];
+        let now = DateTime::from_timestamp_millis(1_767_323_045_678).unwrap_or_default();
+        for (text, expected) in cases {
+            let clock = Clock::parse(text).and_then(Result::ok);
+            let mut out = String::new();
+            assert!(clock.is_some_and(|clock| clock.write(now, &mut out)), "{text}");
+            assert_eq!(out, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_shift_out_of_the_calendar_has_no_value() {
+        for text in
+            ["now+9223372036854775807:weeks:X", "now+9000000000000:ms:X", "now-9223372036854775808:years:X"]
+        {
+            let clock = Clock::parse(text).and_then(Result::ok);
+            let is_written = clock.is_some_and(|clock| clock.write(DateTime::UNIX_EPOCH, &mut String::new()));
+            assert_eq!(is_written, text.contains(":ms:"), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_names_are_no_clocks() {
+        assert!(Clock::parse("nowhere").is_none() && Clock::parse("random").is_none());
+    }
+}

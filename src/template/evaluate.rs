@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use super::parse::{Kind, Part};
 use super::{Context, Expression, Sequence, Template, Unresolved};
 
-/// The text of a template in which what had no value was left as written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The text of a template in which what had no value was left as written. No `Debug`: it may hold credentials.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Rendered<'t> {
     pub text: Cow<'t, str>,
     /// Names without a value, in order, without repeats. Empty when the text is complete.

@@ -50,26 +50,54 @@ impl Sequence {
         }
     }
 
-    pub fn collect_names<'a>(&'a self, names: &mut Vec<&'a str>) {
-        for part in &self.parts {
-            if let Part::Expression(expression) = part {
-                expression.collect_names(names);
-            }
-        }
+    /// Shows every name to `visit` until it says true; says whether it did.
+    pub fn any_name<'a>(&'a self, visit: &mut dyn FnMut(&'a str) -> bool) -> bool {
+        self.parts.iter().any(|part| match part {
+            Part::Text(_) => false,
+            Part::Expression(expression) => expression.any_name(visit),
+        })
     }
 }
 
 impl Expression {
-    pub fn collect_names<'a>(&'a self, names: &mut Vec<&'a str>) {
+    /// As [`Sequence::any_name`]: names in arguments first, then those the function reads by itself.
+    pub fn any_name<'a>(&'a self, visit: &mut dyn FnMut(&'a str) -> bool) -> bool {
         match &self.kind {
-            Kind::Name(name) => names.push(name),
+            Kind::Name(name) => visit(name),
             Kind::Call(function, arguments) => {
-                arguments.iter().for_each(|argument| argument.collect_names(names));
-                names.extend(function.implicit_names());
+                arguments.iter().any(|argument| argument.any_name(visit))
+                    || function.implicit_names().iter().any(|name| visit(name))
             }
-            Kind::Clock(_) | Kind::Random => {}
+            Kind::Clock(_) | Kind::Random => false,
         }
     }
+
+    /// What errors call the expression: its first name, else its text.
+    pub fn label(&self) -> &str {
+        let mut first = None;
+        self.any_name(&mut |name| {
+            first = Some(name);
+            true
+        });
+        first.unwrap_or(&self.source)
+    }
+}
+
+/// Far beyond any real template; callers may send templates too, and the parser recurses.
+const DEEPEST: usize = 64;
+
+/// Refuses text whose braces nest, or stay open, more than [`DEEPEST`] times.
+pub(super) fn check_depth(text: &str) -> Result<(), TemplateError> {
+    let mut depth = 0usize;
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'{' if depth == DEEPEST => return Err(TemplateError { at, reason: "nested too deeply" }),
+            b'{' => depth += 1,
+            b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Byte offsets of every `||` that is template text, that is outside of `${...}`.
