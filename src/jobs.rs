@@ -8,7 +8,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::app::{App, SharedApp};
 use crate::db::changes::{self, Change, ChangeKind};
-use crate::db::{api_keys, connect_sessions, connections, integrations, job_leases, oauth_sessions};
+use crate::db::{
+    ConnectionRowId, IntegrationId, api_keys, connect_sessions, connections, integrations, job_leases,
+    oauth_sessions,
+};
 use crate::start::watch_catalog;
 
 const FLUSH_EVERY: Duration = Duration::from_secs(2);
@@ -62,6 +65,10 @@ pub async fn flush(app: &App) {
     if !used.is_empty() {
         report("last used", api_keys::touch(&app.db, &used, now).await);
     }
+    let (connections, times) = app.fetched.drain();
+    if !connections.is_empty() {
+        report("last fetched", connections::touch_fetched(&app.db, &connections, &times).await);
+    }
 }
 
 /// Delivers the outcomes of sign-ins that ended on another replica, or before the socket came.
@@ -106,7 +113,8 @@ impl SeenChanges {
 fn forget(app: &App, change: Change) {
     match change.kind {
         ChangeKind::ApiKey | ChangeKind::Environment => app.keys.forget_environment(change.environment_id),
-        ChangeKind::Integration | ChangeKind::Connection => {}
+        ChangeKind::Integration => app.forget_integration(IntegrationId(change.subject_id)),
+        ChangeKind::Connection => app.forget_connection(ConnectionRowId(change.subject_id)),
     }
 }
 

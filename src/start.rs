@@ -19,6 +19,7 @@ use crate::egress::{Egress, EgressConfig, OutboundProxyConfig, PolicySet};
 use crate::hub::Hub;
 use crate::keys::KeyCache;
 use crate::limiter::Limiter;
+use crate::refresh::{FetchedQueue, Flights};
 use crate::rng::Rng;
 
 pub use account::{EnvironmentKeys, create_environment};
@@ -89,7 +90,8 @@ fn open_embedded(config: &Config) -> Result<Database, StartError> {
 #[cfg(not(feature = "embedded-db"))]
 fn open_embedded(_config: &Config) -> Result<Database, StartError> {
     Err(StartError(
-        "NANGO_DATABASE_URL is not set, and this build has no embedded database. Set it to a PostgreSQL URL.".into(),
+        "NANGO_DATABASE_URL is not set, and this build has no embedded database. Set it to a PostgreSQL URL."
+            .into(),
     ))
 }
 
@@ -124,6 +126,8 @@ pub async fn build(config: Config, pool: PgPool, clock: Clock, rng: Rng) -> Resu
         keys: KeyCache::default(),
         limiter: Limiter::default(),
         hub: Hub::default(),
+        flights: Flights::default(),
+        fetched: FetchedQueue::default(),
         replica: rng.uuid(),
         lifecycle: Lifecycle::default(),
         config,

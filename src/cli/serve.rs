@@ -30,7 +30,9 @@ pub async fn serve(settings: Settings) -> Result<ExitCode, StartError> {
 async fn bind(config: &Config) -> Result<TcpListener, StartError> {
     let address = format!("{}:{}", config.http.host, config.http.port);
     TcpListener::bind(&address).await.map_err(|error| {
-        StartError(format!("The address {address} cannot be used: {error}. Set SERVER_PORT or HITCHPOST_HOST."))
+        StartError(format!(
+            "The address {address} cannot be used: {error}. Set SERVER_PORT or HITCHPOST_HOST."
+        ))
     })
 }
 

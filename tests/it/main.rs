@@ -1,0 +1,4 @@
+//! The integration tests: the whole application on port 0 over a real database, one environment per test.
+
+mod health;
+mod support;
