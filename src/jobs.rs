@@ -1,6 +1,8 @@
 //! Background work: writing what the hot path only noted, reading the change feed, waking sockets whose sign-in
 //! ended on another replica, keeping idle refresh tokens alive, and removing old rows.
 
+mod refresh_idle;
+
 use std::future::Future;
 use std::time::Duration;
 
@@ -22,11 +24,18 @@ const FEED_KEPT: TimeDelta = TimeDelta::minutes(10);
 const SOCKETS_EVERY: Duration = Duration::from_secs(1);
 const LEASE: TimeDelta = TimeDelta::minutes(15);
 
+pub use refresh_idle::refresh_idle;
+
 /// Starts every job; they end when the application stops.
 pub fn spawn(app: &SharedApp) {
     every(app, FLUSH_EVERY, |app| async move { flush(&app).await });
     every(app, SOCKETS_EVERY, |app| async move { report("sockets", deliver_outcomes(&app).await) });
     every(app, app.config.jobs.cleanup_every, |app| async move { report("cleanup", clean_up(&app).await) });
+    every(
+        app,
+        app.config.jobs.refresh_every,
+        |app| async move { report("refresh", refresh_idle(&app).await) },
+    );
     app.lifecycle.tasks.spawn(follow_feed(app.clone()));
     app.lifecycle.tasks.spawn(watch_catalog(app.clone()));
 }
