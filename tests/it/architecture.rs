@@ -12,7 +12,7 @@ const LAYERS: [&[&str]; 5] = [
     // The domain.
     &["connections", "integrations", "jobs", "keys", "logs", "oauth", "proxy", "refresh"],
     // Storage, outgoing requests and what lives as long as the process.
-    &["app", "caches", "config", "db", "egress", "error", "hub", "limiter", "telemetry"],
+    &["app", "caches", "config", "db", "egress", "error", "fanout", "hub", "limiter", "telemetry"],
     // Pure: no I/O, no handles.
     &["auth", "catalog", "clock", "crypto", "rng", "template", "time_format"],
 ];
