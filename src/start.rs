@@ -16,6 +16,7 @@ use crate::config::{Config, OutboundConfig};
 use crate::crypto::Cipher;
 use crate::db::{encryption_keys, pool, refresh_leases};
 use crate::egress::{Egress, EgressConfig, OutboundProxyConfig, PolicySet};
+use crate::fanout::Fanout;
 use crate::hub::Hub;
 use crate::keys::KeyCache;
 use crate::limiter::Limiter;
@@ -126,6 +127,7 @@ pub async fn build(config: Config, pool: PgPool, clock: Clock, rng: Rng) -> Resu
         keys: KeyCache::default(),
         limiter: Limiter::default(),
         hub: Hub::default(),
+        fanout: Arc::new(Fanout::new(config.redis_url.as_ref())?),
         flights: Flights::default(),
         fetched: FetchedQueue::default(),
         replica: rng.uuid(),
