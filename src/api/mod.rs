@@ -1,6 +1,7 @@
 //! The public HTTP API. This file is the list of every route, in the order of the reference documentation.
 
 pub mod client_address;
+mod connections;
 pub mod edge;
 pub mod extract;
 mod health;
@@ -33,7 +34,22 @@ fn json_routes() -> Vec<Route> {
         ("/integrations", get(integrations::list_integrations).post(integrations::create_integration)),
         ("/integrations/quickstart", integration().post(integrations::create_quickstart_integration)),
         ("/integrations/{unique_key}", integration()),
+        ("/connections", get(connections::list_connections).post(connections::import_connection)),
+        ("/connection", get(connections::list_connections)),
+        ("/connections/metadata", metadata(connection())),
+        ("/connection/metadata", metadata(connection())),
+        ("/connections/{connection_id}", connection().patch(connections::update_connection)),
+        ("/connection/{connection_id}", connection()),
     ]
+}
+
+/// What one connection answers to under both of its paths; also where a literal shadows its id for another method.
+fn connection() -> MethodRouter<SharedApp> {
+    get(connections::get_connection).delete(connections::delete_connection)
+}
+
+fn metadata(connection: MethodRouter<SharedApp>) -> MethodRouter<SharedApp> {
+    connection.post(connections::set_metadata).patch(connections::merge_metadata)
 }
 
 /// What one integration answers to; also where a literal shadows its key for another method.
