@@ -103,6 +103,20 @@ impl<S: Scope> FromRequestParts<SharedApp> for KeyOrSession<S> {
     }
 }
 
+/// Anybody; the client address has a window of its own. For public routes that cost something.
+pub struct AnyAddress;
+
+impl FromRequestParts<SharedApp> for AnyAddress {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, ApiError> {
+        if let Some(address) = client_address(parts, app.config.http.trusted_proxy_hops) {
+            limit(parts, app, Bucket::Address(address), app.config.limits.per_minute)?;
+        }
+        Ok(AnyAddress)
+    }
+}
+
 /// The query string, parsed by the wire's grammar.
 pub struct QueryTree(pub Value);
 
@@ -164,6 +178,13 @@ impl<T> IntoApiError<T> for Result<T, Issues> {
 
     fn in_headers(self) -> Result<T, ApiError> {
         self.map_err(|issues| invalid("invalid_headers", &issues))
+    }
+}
+
+impl Issues {
+    /// The answer to issues of a body that were found after reading it.
+    pub fn in_body(&self) -> ApiError {
+        invalid("invalid_body", self)
     }
 }
 

@@ -1,12 +1,16 @@
 //! The public HTTP API. This file is the list of every route, in the order of the reference documentation.
 
 pub mod client_address;
+mod connections;
 pub mod edge;
 pub mod extract;
 mod health;
 pub mod input;
+mod integrations;
 pub mod json;
+pub mod last_segment;
 pub mod path;
+mod providers;
 pub mod scope;
 
 use axum::Router;
@@ -24,7 +28,35 @@ type Route = (&'static str, MethodRouter<SharedApp>);
 
 /// Routes with the content-type guard: bodies are JSON.
 fn json_routes() -> Vec<Route> {
-    vec![]
+    vec![
+        ("/providers", get(providers::list_providers)),
+        ("/providers/{provider}", get(providers::get_provider)),
+        ("/integrations", get(integrations::list_integrations).post(integrations::create_integration)),
+        ("/integrations/quickstart", integration().post(integrations::create_quickstart_integration)),
+        ("/integrations/{unique_key}", integration()),
+        ("/connections", get(connections::list_connections).post(connections::import_connection)),
+        ("/connection", get(connections::list_connections)),
+        ("/connections/metadata", metadata(connection())),
+        ("/connection/metadata", metadata(connection())),
+        ("/connections/{connection_id}", connection().patch(connections::update_connection)),
+        ("/connection/{connection_id}", connection()),
+    ]
+}
+
+/// What one connection answers to under both of its paths; also where a literal shadows its id for another method.
+fn connection() -> MethodRouter<SharedApp> {
+    get(connections::get_connection).delete(connections::delete_connection)
+}
+
+fn metadata(connection: MethodRouter<SharedApp>) -> MethodRouter<SharedApp> {
+    connection.post(connections::set_metadata).patch(connections::merge_metadata)
+}
+
+/// What one integration answers to; also where a literal shadows its key for another method.
+fn integration() -> MethodRouter<SharedApp> {
+    get(integrations::get_integration)
+        .patch(integrations::update_integration)
+        .delete(integrations::delete_integration)
 }
 
 /// Routes whose bodies are not JSON, or that have none.
@@ -33,6 +65,8 @@ fn plain_routes() -> Vec<Route> {
         ("/", get(health::get_index)),
         ("/health", get(health::get_health)),
         ("/ready", get(health::get_ready)),
+        ("/providers.json", get(providers::get_raw_catalog)),
+        ("/images/template-logos/{file}", get(providers::get_template_logo)),
     ]
 }
 
