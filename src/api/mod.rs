@@ -3,6 +3,7 @@
 pub mod client_address;
 pub mod edge;
 pub mod extract;
+pub mod frontend;
 mod health;
 pub mod input;
 pub mod json;
