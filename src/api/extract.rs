@@ -263,7 +263,8 @@ fn require_scope<S: Scope>(identity: &KeyIdentity) -> Result<Arc<Environment>, A
     }
 }
 
-fn limit(parts: &Parts, app: &App, bucket: Bucket, per_minute: u64) -> Result<(), ApiError> {
+/// Takes a point from a bucket and tells the answer's headers.
+pub(super) fn limit(parts: &Parts, app: &App, bucket: Bucket, per_minute: u64) -> Result<(), ApiError> {
     if !app.config.limits.enabled {
         return Ok(());
     }
@@ -287,7 +288,7 @@ pub fn limit_session(
 }
 
 /// Refuses addresses that failed to authenticate too often, before anything is looked up.
-fn throttle_guessing(parts: &Parts, app: &App) -> Result<(), ApiError> {
+pub(super) fn throttle_guessing(parts: &Parts, app: &App) -> Result<(), ApiError> {
     if !app.config.limits.enabled {
         return Ok(());
     }
@@ -302,7 +303,8 @@ fn throttle_guessing(parts: &Parts, app: &App) -> Result<(), ApiError> {
     Err(too_many_requests(&parts.method, parts.uri.path()))
 }
 
-fn note_failure(parts: &Parts, app: &App, error: &ApiError) {
+/// Counts a failed authentication for the caller's address.
+pub(super) fn note_failure(parts: &Parts, app: &App, error: &ApiError) {
     if error.status() != axum::http::StatusCode::UNAUTHORIZED {
         return;
     }

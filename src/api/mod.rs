@@ -4,6 +4,7 @@ pub mod client_address;
 mod connections;
 pub mod edge;
 pub mod extract;
+pub mod frontend;
 mod health;
 pub mod input;
 mod integrations;
