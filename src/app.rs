@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::crypto::Cipher;
 use crate::db::{ConnectionRowId, IntegrationId};
 use crate::egress::Egress;
+use crate::fanout::Fanout;
 use crate::hub::Hub;
 use crate::keys::KeyCache;
 use crate::limiter::Limiter;
@@ -29,6 +30,7 @@ pub struct App {
     pub keys: KeyCache,
     pub limiter: Limiter,
     pub hub: Hub,
+    pub fanout: Arc<Fanout>,
     pub flights: Flights,
     pub fetched: FetchedQueue,
     pub clock: Clock,

@@ -15,6 +15,7 @@ use crate::db::end_users::{self, EndUser};
 use crate::db::environments::Environment;
 use crate::db::{ConnectionRowId, EnvironmentId, connection_errors};
 use crate::error::ApiError;
+use crate::fanout::Wake;
 use crate::integrations::OpenIntegration;
 
 /// Whether a connection is new or was authorized again; the word of the auth webhook.
@@ -114,6 +115,7 @@ pub async fn establish(
     changes::insert(&mut *transaction, ChangeKind::Connection, environment.id, id.0, now).await?;
     transaction.commit().await?;
     app.forget_connection(id);
+    app.fanout.call(Wake::Feed).await;
     Ok(Established { id, operation: if created { Operation::Creation } else { Operation::Override } })
 }
 
@@ -168,5 +170,7 @@ pub async fn announce_change(
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     app.forget_connection(id);
-    changes::insert(&app.db, ChangeKind::Connection, environment, id.0, now).await
+    changes::insert(&app.db, ChangeKind::Connection, environment, id.0, now).await?;
+    app.fanout.call(Wake::Feed).await;
+    Ok(())
 }

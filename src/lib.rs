@@ -13,6 +13,7 @@ pub mod crypto;
 pub mod db;
 pub mod egress;
 pub mod error;
+pub mod fanout;
 pub mod hub;
 pub mod integrations;
 pub mod jobs;
