@@ -1,6 +1,7 @@
 //! The public HTTP API. This file is the list of every route, in the order of the reference documentation.
 
 pub mod client_address;
+mod connect_sessions;
 mod connections;
 pub mod edge;
 pub mod extract;
@@ -19,7 +20,7 @@ use axum::extract::Request;
 use axum::http::{Method, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, post};
 
 use crate::app::SharedApp;
 use crate::error::ApiError;
@@ -41,6 +42,12 @@ fn json_routes() -> Vec<Route> {
         ("/connection/metadata", metadata(connection())),
         ("/connections/{connection_id}", connection().patch(connections::update_connection)),
         ("/connection/{connection_id}", connection()),
+        ("/connect/sessions", post(connect_sessions::create_connect_session)),
+        ("/connect/sessions/reconnect", post(connect_sessions::create_reconnect_session)),
+        (
+            "/connect/session",
+            get(connect_sessions::get_connect_session).delete(connect_sessions::delete_connect_session),
+        ),
     ]
 }
 
