@@ -3,6 +3,7 @@
 pub mod client_address;
 mod connect_sessions;
 mod connections;
+mod credentials;
 pub mod edge;
 pub mod extract;
 pub mod frontend;
@@ -11,6 +12,7 @@ pub mod input;
 mod integrations;
 pub mod json;
 pub mod last_segment;
+mod loose_body;
 pub mod path;
 mod providers;
 pub mod scope;
@@ -48,6 +50,9 @@ fn json_routes() -> Vec<Route> {
             "/connect/session",
             get(connect_sessions::get_connect_session).delete(connect_sessions::delete_connect_session),
         ),
+        ("/api-auth/api-key/{provider_config_key}", post(credentials::connect_api_key)),
+        ("/api-auth/basic/{provider_config_key}", post(credentials::connect_basic)),
+        ("/auth/unauthenticated/{provider_config_key}", post(credentials::connect_unauthenticated)),
     ]
 }
 
@@ -75,6 +80,7 @@ fn plain_routes() -> Vec<Route> {
         ("/ready", get(health::get_ready)),
         ("/providers.json", get(providers::get_raw_catalog)),
         ("/images/template-logos/{file}", get(providers::get_template_logo)),
+        ("/oauth2/auth/{provider_config_key}", post(credentials::connect_client_credentials)),
     ]
 }
 

@@ -3,6 +3,7 @@
 pub mod app;
 pub mod case;
 pub mod client;
+pub mod token_endpoint;
 
 use std::future::Future;
 use std::sync::LazyLock;
@@ -21,4 +22,10 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 /// Runs the body of a test.
 pub fn run<F: Future<Output = ()>>(test: F) {
     RUNTIME.block_on(test);
+}
+
+/// A variable that tells the tests what to use.
+#[expect(clippy::disallowed_methods, reason = "which servers the tests use is told by the environment")]
+pub fn test_setting(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
