@@ -7,8 +7,10 @@ pub mod frontend;
 mod health;
 pub mod input;
 pub mod json;
+mod oauth;
 pub mod path;
 pub mod scope;
+mod websocket;
 
 use axum::Router;
 use axum::extract::Request;
@@ -25,13 +27,14 @@ type Route = (&'static str, MethodRouter<SharedApp>);
 
 /// Routes with the content-type guard: bodies are JSON.
 fn json_routes() -> Vec<Route> {
-    vec![]
+    vec![("/oauth/connect/{provider_config_key}", get(oauth::get_oauth_connect))]
 }
 
 /// Routes whose bodies are not JSON, or that have none.
 fn plain_routes() -> Vec<Route> {
     vec![
-        ("/", get(health::get_index)),
+        ("/", get(websocket::get_root)),
+        ("/oauth/callback", get(oauth::get_oauth_callback)),
         ("/health", get(health::get_health)),
         ("/ready", get(health::get_ready)),
     ]
@@ -53,7 +56,10 @@ pub fn router(app: SharedApp) -> Router {
     for (path, methods) in plain_routes() {
         router = router.route(path, methods.fallback(not_found));
     }
-    router.fallback(not_found).layer(from_fn_with_state(app.clone(), edge::edge)).with_state(app)
+    router
+        .fallback(websocket::get_elsewhere)
+        .layer(from_fn_with_state(app.clone(), edge::edge))
+        .with_state(app)
 }
 
 /// Unknown paths, and known paths with another method: a page for browsers, JSON for everybody else.
