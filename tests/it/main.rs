@@ -3,4 +3,6 @@
 mod architecture;
 mod documents;
 mod health;
+mod oauth;
+mod oauth_world;
 mod support;
