@@ -5,5 +5,7 @@ mod credentials;
 mod documents;
 mod fanout;
 mod health;
+mod oauth;
+mod oauth_world;
 mod refresh;
 mod support;

@@ -3,6 +3,8 @@
 pub mod app;
 pub mod case;
 pub mod client;
+pub mod provider;
+pub mod socket;
 pub mod token_endpoint;
 
 use std::future::Future;
@@ -13,6 +15,8 @@ use tokio::runtime::Runtime;
 pub use app::TestApp;
 pub use case::{Case, check};
 pub use client::{Client, Reply};
+pub use provider::Provider;
+pub use socket::Socket;
 
 /// One runtime for the whole process, because all tests share the database's one connection.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
