@@ -2,7 +2,9 @@
 
 pub mod app;
 pub mod case;
+pub mod catalog;
 pub mod client;
+pub mod keys;
 
 use std::future::Future;
 use std::sync::LazyLock;
