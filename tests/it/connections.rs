@@ -616,6 +616,37 @@ fn a_failed_refresh_names_its_reason_and_shows_the_connection() {
 }
 
 #[test]
+fn a_forced_refresh_that_fails_is_told_and_listed() {
+    run(async {
+        let app = TestApp::with_providers().await;
+        let client = app.client();
+        client.integration("silent", "silent").await;
+        let token = json!({"type": "OAUTH2", "access_token": "t", "refresh_token": "r"});
+        let mut body = import("silent", "c1", token);
+        body["connection_config"] = json!({"refresh_token": "r"});
+        client.post("/connections", body).expect(201).await;
+        let path = "/connections/c1?provider_config_key=silent";
+        client.get(path).expect(200).await;
+        let error =
+            client.get(format!("{path}&force_refresh=true&refresh_token=true")).expect(400).await["error"]
+                .clone();
+        assert_eq!(error["code"], "invalid_credentials");
+        assert_eq!(error["payload"]["type"], "refresh_token_external_error");
+        let shown = &error["payload"]["connection"];
+        assert_eq!(shown["errors"][0]["type"], "auth");
+        assert_eq!((&shown["credentials"], &shown["connection_config"]), (&json!({}), &json!({})));
+        let soon = client.get(path).expect(424).await;
+        assert_eq!(soon["error"]["payload"]["type"], "connection_refresh_backoff");
+        let reader = app.client_with(&["connections:read"]).await;
+        assert_eq!(
+            reader.get(path).expect(200).await["errors"],
+            shown["errors"],
+            "reading without credentials goes on"
+        );
+    });
+}
+
+#[test]
 fn the_same_id_may_exist_under_two_integrations() {
     run(async {
         let app = app_with_keys(&["c1"]).await;
@@ -687,8 +718,21 @@ fn the_list_can_be_filtered() {
             client.post("/connections", body).expect(201).await;
             app.advance(TimeDelta::seconds(1));
         }
-        let linked = client.session(json!({"end_user": {"id": "x"}, "organization": {"id": "o1"}})).await;
-        linked.get("/connect/session").expect(200).await;
+        let c1 = client.get("/connections?connectionId=c1").expect(200).await["connections"][0]["id"].clone();
+        let user = db::end_users::EndUser {
+            end_user_id: "u2".into(),
+            email: None,
+            display_name: None,
+            organization_id: Some("o1".into()),
+            organization_display_name: None,
+            tags: None,
+        };
+        let mut database = app.app.db.acquire().await.unwrap();
+        let id = ConnectionRowId(c1.as_i64().unwrap());
+        db::end_users::upsert_for_connection(&mut database, app.environment_id, id, &user, app.now())
+            .await
+            .unwrap();
+        drop(database);
         for (query, expected) in [
             ("?connectionId=c1", vec!["c1"]),
             ("?connectionId=C1", vec![]),
@@ -703,7 +747,8 @@ fn the_list_can_be_filtered() {
             ("?endUserId=u1", vec!["ab1", "a_1"]),
             ("?endUserId=u2", vec!["c1"]),
             ("?endUserId=u3", vec![]),
-            ("?endUserOrganizationId=o1", vec![]),
+            ("?endUserOrganizationId=o1", vec!["c1"]),
+            ("?endUserOrganizationId=o2", vec![]),
             ("?tags[plan]=pro", vec!["c1"]),
             ("?tags%5BPLAN%5D=pro", vec!["c1"]),
             ("?tags[plan]=a:b,c", vec!["ab1"]),

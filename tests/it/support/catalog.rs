@@ -24,6 +24,12 @@ acme-one:
   authorization_url: https://login.acme.example/authorize
   token_url: https://login.acme.example/token
   docs: https://docs.example/acme
+silent:
+  display_name: Silent
+  auth_mode: OAUTH2
+  authorization_url: https://login.acme.example/authorize
+  token_url: http://127.0.0.1:1/nobody-listens
+  docs: https://docs.example/silent
 plain-key:
   display_name: Plain Key
   auth_mode: API_KEY
@@ -78,7 +84,7 @@ impl Client {
     pub async fn integration(&self, provider: &str, unique_key: &str) -> Value {
         let mut body = json!({"provider": provider, "unique_key": unique_key});
         let kind = match provider {
-            "acme" => Some("OAUTH2"),
+            "acme" | "silent" => Some("OAUTH2"),
             "acme-one" => Some("OAUTH1"),
             _ => None,
         };
