@@ -162,7 +162,8 @@ impl ApiError {
         self.0.payload = Some(id.into());
     }
 
-    fn log(&self) {
+    /// Tells the log why. Answering does it too: for errors that are not answered as they are.
+    pub fn log(&self) {
         let source = self.0.source.as_deref().map(|source| chain(source));
         if self.0.status.is_server_error() {
             let reason = source.unwrap_or_else(|| self.message().to_owned());

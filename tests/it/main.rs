@@ -3,8 +3,11 @@
 mod architecture;
 mod connect_sessions;
 mod connections;
+mod credentials;
 mod documents;
+mod fanout;
 mod health;
 mod integrations;
 mod providers;
+mod refresh;
 mod support;
