@@ -934,6 +934,31 @@ fn bad_metadata_is_told_with_every_field() {
 }
 
 #[test]
+fn texts_that_the_database_cannot_hold_are_refused() {
+    run(async {
+        let app = app_with_keys(&["c1"]).await;
+        let client = app.client();
+        let metadata =
+            json!({"connection_id": "c1", "provider_config_key": "plain", "metadata": {"a": "x\0y"}});
+        let mut imported = import("plain", "c2", api_key());
+        imported["connection_config"] = json!({"a\0": 1});
+        let case = |name, request| Case { name, request, status: 400, code: "invalid_body" };
+        check(vec![
+            case("metadata", client.patch("/connections/metadata", metadata)),
+            case(
+                "tags",
+                client.patch("/connections/c1?provider_config_key=plain", json!({"tags": {"a": "\0"}})),
+            ),
+            case("connection config", client.post("/connections", imported)),
+            case("name", client.patch("/integrations/plain", json!({"display_name": "a\0"}))),
+            case("end user", client.post("/connect/sessions", json!({"end_user": {"id": "\0"}}))),
+        ])
+        .await;
+        assert_eq!(ids(&client, "").await, ["c1"]);
+    });
+}
+
+#[test]
 fn patches_at_the_same_time_keep_each_others_keys() {
     run(async {
         let app = app_with_keys(&["c1"]).await;
