@@ -2,7 +2,9 @@
 
 pub mod app;
 pub mod case;
+pub mod catalog;
 pub mod client;
+pub mod keys;
 pub mod provider;
 pub mod socket;
 pub mod token_endpoint;
