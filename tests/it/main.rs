@@ -4,5 +4,6 @@ mod architecture;
 mod documents;
 mod health;
 mod oauth;
+mod oauth_tokens;
 mod oauth_world;
 mod support;
