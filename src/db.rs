@@ -15,6 +15,7 @@ pub mod connections;
 pub mod embedded;
 pub mod encryption_keys;
 pub mod end_users;
+pub mod environment_variables;
 pub mod environments;
 pub mod integrations;
 pub mod job_leases;

@@ -1,4 +1,8 @@
-//! Who calls: API keys are looked up once and then answered from memory. Called by the extractors of the API.
+//! API keys: who calls is looked up once and then answered from memory; keys are made and replaced in the submodules.
+//! Called by the extractors of the API.
+
+mod creation;
+mod rotation;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +16,12 @@ use crate::crypto::{constant_time_eq, sha256};
 use crate::db::api_keys::{self, KeyKind};
 use crate::db::environments::{self, Environment};
 use crate::db::{AccountId, ApiKeyId, EnvironmentId};
+
+pub use creation::{CreatedKey, KeyError, KeyOwner, create_api_key, insert_key};
+pub use rotation::{RotationError, SIGNING_KEY_NAME, rotate_signing_key};
+
+/// The scope of keys that may do everything in their environment.
+pub const FULL_ACCESS: &str = "environment:*";
 
 const KNOWN_FOR: TimeDelta = TimeDelta::seconds(60);
 const UNKNOWN_FOR: TimeDelta = TimeDelta::seconds(5);
@@ -131,6 +141,6 @@ async fn provisioned_identity(app: &App, name: &str) -> sqlx::Result<Option<KeyI
         account_id: environment.account_id,
         environment: Some(Arc::new(environment)),
         key_id: None,
-        scopes: vec!["environment:*".to_owned()],
+        scopes: vec![FULL_ACCESS.to_owned()],
     }))
 }

@@ -12,6 +12,7 @@ pub mod connections;
 pub mod crypto;
 pub mod db;
 pub mod egress;
+pub mod environments;
 pub mod error;
 pub mod fanout;
 pub mod hub;

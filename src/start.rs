@@ -18,12 +18,11 @@ use crate::db::{encryption_keys, pool, refresh_leases};
 use crate::egress::{Egress, EgressConfig, OutboundProxyConfig};
 use crate::fanout::Fanout;
 use crate::hub::Hub;
-use crate::keys::KeyCache;
+use crate::keys::{KeyCache, KeyError};
 use crate::limiter::Limiter;
 use crate::refresh::{FetchedQueue, Flights};
 use crate::rng::Rng;
 
-pub use account::{EnvironmentKeys, create_environment};
 pub use catalog::{load_catalog, watch_catalog};
 
 /// Why the server does not start.
@@ -40,6 +39,15 @@ impl From<String> for StartError {
 impl From<pool::DatabaseError> for StartError {
     fn from(error: pool::DatabaseError) -> Self {
         StartError(error.to_string())
+    }
+}
+
+impl From<KeyError> for StartError {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::Database(error) => error.into(),
+            other => StartError(other.to_string()),
+        }
     }
 }
 

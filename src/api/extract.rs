@@ -24,6 +24,7 @@ use crate::keys::{self, KeyIdentity};
 use crate::limiter::Bucket;
 
 const SESSION_PREFIX: &str = "nango_connect_session_";
+const SANDBOX_PREFIX: &str = "nango_sbx_v1_";
 /// One end user's share of the account's points.
 const SESSION_SHARE: u64 = 10;
 
@@ -39,17 +40,31 @@ impl<S: Scope> FromRequestParts<SharedApp> for SecretKey<S> {
 
     async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, ApiError> {
         let identity = authenticate_key(parts, app).await?;
-        let bucket = if is_script(&parts.headers) {
-            Bucket::SecretScript(identity.account_id)
-        } else {
-            Bucket::Secret(identity.account_id)
-        };
         let is_proxy = S::ANY_OF == super::scope::Proxy::ANY_OF;
         if !is_proxy || app.config.limits.covers_proxy {
-            limit(parts, app, bucket, app.config.limits.per_minute)?;
+            limit_key(parts, app, &identity)?;
         }
         let environment = require_scope::<S>(&identity)?;
         Ok(SecretKey { environment, identity, scope: PhantomData })
+    }
+}
+
+/// A caller with an API key of the account that has the scope `S`.
+pub struct AccountKey<S> {
+    pub identity: Arc<KeyIdentity>,
+    scope: PhantomData<S>,
+}
+
+impl<S: Scope> FromRequestParts<SharedApp> for AccountKey<S> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, ApiError> {
+        let identity = authenticate_key(parts, app).await?;
+        limit_key(parts, app, &identity)?;
+        if S::ANY_OF.iter().any(|scope| identity.has_scope(scope)) {
+            return Ok(AccountKey { identity, scope: PhantomData });
+        }
+        Err(missing_scope::<S>())
     }
 }
 
@@ -63,14 +78,23 @@ impl FromRequestParts<SharedApp> for SessionToken {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, ApiError> {
-        throttle_guessing(parts, app)?;
-        let found = match bearer(&parts.headers) {
-            Ok(token) => find_session(app, token).await,
-            Err(error) => Err(error),
-        };
-        let (session, environment) = found.inspect_err(|error| note_failure(parts, app, error))?;
-        limit_session(parts, app, &session, &environment)?;
-        Ok(SessionToken { session, environment })
+        authenticate_session(parts, app, bearer(&parts.headers)).await
+    }
+}
+
+/// A caller with a connect session token in the member `token` of the JSON body: beacons cannot set headers.
+pub struct BodySession(pub SessionToken);
+
+impl FromRequestParts<SharedApp> for BodySession {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, ApiError> {
+        let body = parts.extensions.get::<ParsedBody>().and_then(|body| body.0.as_ref());
+        let token = body.and_then(|body| body.get("token")).and_then(Value::as_str);
+        // Wire: the code speaks of a header all the same.
+        let missing =
+            || ApiError::unauthorized("missing_auth_header", "The body has no connect session token.");
+        authenticate_session(parts, app, token.ok_or_else(missing)).await.map(BodySession)
     }
 }
 
@@ -104,15 +128,15 @@ impl<S: Scope> FromRequestParts<SharedApp> for KeyOrSession<S> {
     }
 }
 
-/// Anybody; the client address has a window of its own. For public routes that cost something.
-pub struct AnyAddress;
+/// Anybody; the client address has a window of its own, from which each request takes `POINTS`.
+pub struct AnyAddress<const POINTS: u64>;
 
-impl FromRequestParts<SharedApp> for AnyAddress {
+impl<const POINTS: u64> FromRequestParts<SharedApp> for AnyAddress<POINTS> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, ApiError> {
         if let Some(address) = client_address(parts, app.config.http.trusted_proxy_hops) {
-            limit(parts, app, Bucket::Address(address), app.config.limits.per_minute)?;
+            take_points(parts, app, Bucket::Address(address), POINTS, app.config.limits.per_minute)?;
         }
         Ok(AnyAddress)
     }
@@ -222,8 +246,24 @@ async fn authenticate_key(parts: &Parts, app: &App) -> Result<Arc<KeyIdentity>, 
     found.inspect_err(|error| note_failure(parts, app, error))
 }
 
+async fn authenticate_session(
+    parts: &Parts,
+    app: &App,
+    token: Result<&str, ApiError>,
+) -> Result<SessionToken, ApiError> {
+    throttle_guessing(parts, app)?;
+    let found = match token {
+        Ok(token) => find_session(app, token).await,
+        Err(error) => Err(error),
+    };
+    let (session, environment) = found.inspect_err(|error| note_failure(parts, app, error))?;
+    limit_session(parts, app, &session, &environment)?;
+    Ok(SessionToken { session, environment })
+}
+
 async fn find_key(app: &App, secret: &str, is_script: bool) -> Result<Arc<KeyIdentity>, ApiError> {
-    if !is_uuid_v4(secret) {
+    // Wire: tokens of remote sandboxes have a form of their own, and none is known here.
+    if !is_uuid_v4(secret) && !secret.starts_with(SANDBOX_PREFIX) {
         return Err(ApiError::unauthorized("invalid_secret_key_format", "The API key is not a UUID v4."));
     }
     let identity = keys::find_identity(app, secret, is_script).await?;
@@ -260,16 +300,39 @@ fn require_scope<S: Scope>(identity: &KeyIdentity) -> Result<Arc<Environment>, A
     match environment {
         Some(environment) if is_granted => Ok(environment),
         None if S::ANY_OF.is_empty() => Err(ApiError::forbidden("This API key belongs to no environment.")),
-        _ => Err(ApiError::forbidden(format!("This API key needs the scope {}.", S::ANY_OF.join(" or ")))),
+        _ => Err(missing_scope::<S>()),
     }
+}
+
+fn missing_scope<S: Scope>() -> ApiError {
+    ApiError::forbidden(format!("This API key needs the scope {}.", S::ANY_OF.join(" or ")))
+}
+
+fn limit_key(parts: &Parts, app: &App, identity: &KeyIdentity) -> Result<(), ApiError> {
+    let bucket = if is_script(&parts.headers) {
+        Bucket::SecretScript(identity.account_id)
+    } else {
+        Bucket::Secret(identity.account_id)
+    };
+    limit(parts, app, bucket, app.config.limits.per_minute)
 }
 
 /// Takes a point from a bucket and tells the answer's headers.
 pub(super) fn limit(parts: &Parts, app: &App, bucket: Bucket, per_minute: u64) -> Result<(), ApiError> {
+    take_points(parts, app, bucket, 1, per_minute)
+}
+
+fn take_points(
+    parts: &Parts,
+    app: &App,
+    bucket: Bucket,
+    points: u64,
+    per_minute: u64,
+) -> Result<(), ApiError> {
     if !app.config.limits.enabled {
         return Ok(());
     }
-    let usage = app.limiter.take(bucket, 1, per_minute, app.clock.now());
+    let usage = app.limiter.take(bucket, points, per_minute, app.clock.now());
     if let Some(slot) = parts.extensions.get::<RateLimitSlot>() {
         slot.set(usage);
     }

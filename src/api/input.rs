@@ -39,6 +39,9 @@ pub use issue::{Issue, IssueCode, Issues};
 pub use query::parse_query;
 pub use reader::{ObjectReader, read_nothing, read_object};
 
+/// Row ids: positive, and exact in JavaScript.
+pub const ROW_ID: std::ops::RangeInclusive<i64> = 1..=9_007_199_254_740_991;
+
 #[cfg(test)]
 mod tests {
     use indexmap::IndexMap;

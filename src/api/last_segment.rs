@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::json;
 
 use super::extract::IntoApiError;
-use super::input::{TextRule, read_object};
+use super::input::{ROW_ID, TextRule, read_object};
 use crate::error::ApiError;
 
 /// The last segment of the path, percent-decoded once.
@@ -21,6 +21,15 @@ impl LastSegment {
     pub fn read(&self, name: &'static str, rule: &TextRule) -> Result<String, ApiError> {
         let path = json!({ name: self.0 });
         read_object(Some(&path), |path| path.required_text(name, rule)).in_path()
+    }
+
+    /// The segment as the row id `name`.
+    ///
+    /// # Errors
+    /// 400 `invalid_uri_params`.
+    pub fn read_id(&self, name: &'static str) -> Result<i64, ApiError> {
+        let path = json!({ name: self.0 });
+        read_object(Some(&path), |path| path.required_integer_text(name, ROW_ID)).in_path()
     }
 }
 

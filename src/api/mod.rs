@@ -1,10 +1,12 @@
 //! The public HTTP API. This file is the list of every route, in the order of the reference documentation.
 
+mod api_keys;
 pub mod client_address;
 mod connect_sessions;
 mod connections;
 mod credentials;
 pub mod edge;
+mod environments;
 pub mod extract;
 pub mod frontend;
 mod health;
@@ -14,6 +16,7 @@ pub mod json;
 pub mod last_segment;
 mod loose_body;
 mod oauth;
+mod own_environment;
 pub mod path;
 mod providers;
 pub mod scope;
@@ -24,7 +27,7 @@ use axum::extract::Request;
 use axum::http::{Method, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 
 use crate::app::SharedApp;
 use crate::error::ApiError;
@@ -52,6 +55,14 @@ fn json_routes() -> Vec<Route> {
             "/connect/session",
             get(connect_sessions::get_connect_session).delete(connect_sessions::delete_connect_session),
         ),
+        ("/environments", post(environments::create_environment)),
+        ("/environments/{environmentId}", delete(environments::delete_environment)),
+        (
+            "/environment/api-keys",
+            post(api_keys::create_environment_key).delete(api_keys::delete_environment_key),
+        ),
+        ("/environment-variables", get(own_environment::list_environment_variables)),
+        ("/environment/webhook-signing-key/rotate", post(own_environment::rotate_webhook_signing_key)),
         ("/oauth/connect/{provider_config_key}", get(oauth::get_oauth_connect)),
         ("/api-auth/api-key/{provider_config_key}", post(credentials::connect_api_key)),
         ("/api-auth/basic/{provider_config_key}", post(credentials::connect_basic)),

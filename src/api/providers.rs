@@ -47,7 +47,7 @@ pub async fn get_provider(
 }
 
 /// The whole catalog as one object. Public, limited by address.
-pub async fn get_raw_catalog(_caller: AnyAddress, State(app): State<SharedApp>) -> Json<Value> {
+pub async fn get_raw_catalog(_caller: AnyAddress<1>, State(app): State<SharedApp>) -> Json<Value> {
     Json(Value::Object(app.catalog.load().raw_json()))
 }
 

@@ -28,3 +28,9 @@ pub async fn insert(
     .fetch_one(db)
     .await
 }
+
+/// Makes others who change the account's keys wait until the transaction ends.
+pub async fn lock(db: impl PgExecutor<'_>, id: AccountId) -> sqlx::Result<()> {
+    sqlx::query!("SELECT id FROM accounts WHERE id = $1 FOR UPDATE", id as AccountId).fetch_one(db).await?;
+    Ok(())
+}

@@ -79,6 +79,112 @@ pub async fn find_by_hash(
     .await
 }
 
+/// How many live API keys an environment, or without one the account, has.
+pub async fn count(
+    db: impl PgExecutor<'_>,
+    account: AccountId,
+    environment: Option<EnvironmentId>,
+) -> sqlx::Result<i64> {
+    let count = sqlx::query_scalar!(
+        "SELECT count(*) FROM api_keys WHERE account_id = $1 AND environment_id IS NOT DISTINCT FROM $2
+             AND kind = 'api' AND deleted_at IS NULL",
+        account as AccountId,
+        environment as Option<EnvironmentId>
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(count.unwrap_or_default())
+}
+
+/// Whether a live API key of the environment, or without one of the account, has this name.
+pub async fn is_name_taken(
+    db: impl PgExecutor<'_>,
+    account: AccountId,
+    environment: Option<EnvironmentId>,
+    display_name: &str,
+) -> sqlx::Result<bool> {
+    let found = sqlx::query_scalar!(
+        "SELECT EXISTS (SELECT 1 FROM api_keys WHERE account_id = $1 AND environment_id IS NOT DISTINCT FROM $2
+             AND kind = 'api' AND display_name = $3 AND deleted_at IS NULL)",
+        account as AccountId,
+        environment as Option<EnvironmentId>,
+        display_name
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(found.unwrap_or_default())
+}
+
+/// Revokes an API key of an environment; `false` when there is no such live key.
+pub async fn delete(
+    db: impl PgExecutor<'_>,
+    environment: EnvironmentId,
+    id: ApiKeyId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let result = sqlx::query!(
+        "UPDATE api_keys SET deleted_at = $3
+         WHERE environment_id = $1 AND id = $2 AND kind = 'api' AND deleted_at IS NULL",
+        environment as EnvironmentId,
+        id as ApiKeyId,
+        now
+    )
+    .execute(db)
+    .await?;
+    Ok(result.rows_affected() == 1)
+}
+
+/// The live webhook signing keys of an environment; there should be exactly one.
+pub async fn list_signing_keys(
+    db: impl PgExecutor<'_>,
+    environment: EnvironmentId,
+) -> sqlx::Result<Vec<ApiKeyId>> {
+    sqlx::query_scalar!(
+        r#"SELECT id AS "id: ApiKeyId" FROM api_keys
+           WHERE environment_id = $1 AND kind = 'webhook_signing' AND deleted_at IS NULL"#,
+        environment as EnvironmentId
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Takes a signing key out of use, except for a second signature until `until`.
+pub async fn retire(
+    db: impl PgExecutor<'_>,
+    environment: EnvironmentId,
+    id: ApiKeyId,
+    until: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE api_keys SET deleted_at = $4, retired_until = $3
+         WHERE environment_id = $1 AND id = $2 AND deleted_at IS NULL",
+        environment as EnvironmentId,
+        id as ApiKeyId,
+        until,
+        now
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The sealed signing key that the current one replaced, while it still signs.
+pub async fn find_retired_secret(
+    db: impl PgExecutor<'_>,
+    environment: EnvironmentId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Option<Vec<u8>>> {
+    sqlx::query_scalar!(
+        "SELECT secret FROM api_keys
+         WHERE environment_id = $1 AND kind = 'webhook_signing' AND retired_until > $2 ORDER BY id DESC LIMIT 1",
+        environment as EnvironmentId,
+        now
+    )
+    .fetch_optional(db)
+    .await
+}
+
 /// Notes the use of keys, for the list of keys.
 pub async fn touch(db: impl PgExecutor<'_>, ids: &[i64], now: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!("UPDATE api_keys SET last_used_at = $2 WHERE id = ANY($1)", ids, now).execute(db).await?;

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 
-use super::{ConnectionRowId, EnvironmentId};
+use super::{ConnectionRowId, EnvironmentId, IntegrationId};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChangeKind {
@@ -58,6 +58,17 @@ pub async fn insert(
     Ok(())
 }
 
+/// Notes that several integrations changed at once.
+pub async fn insert_integrations(
+    db: impl PgExecutor<'_>,
+    environment: EnvironmentId,
+    integrations: &[IntegrationId],
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let subjects: Vec<i64> = integrations.iter().map(|id| id.0).collect();
+    insert_all(db, ChangeKind::Integration, environment, &subjects, now).await
+}
+
 /// Notes that several connections changed at once.
 pub async fn insert_connections(
     db: impl PgExecutor<'_>,
@@ -65,12 +76,23 @@ pub async fn insert_connections(
     connections: &[ConnectionRowId],
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
+    let subjects: Vec<i64> = connections.iter().map(|id| id.0).collect();
+    insert_all(db, ChangeKind::Connection, environment, &subjects, now).await
+}
+
+async fn insert_all(
+    db: impl PgExecutor<'_>,
+    kind: ChangeKind,
+    environment: EnvironmentId,
+    subjects: &[i64],
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO changes (kind, environment_id, subject_id, created_at)
          SELECT $1, $2, changed.id, $4 FROM unnest($3::bigint[]) AS changed (id)",
-        ChangeKind::Connection.as_str(),
+        kind.as_str(),
         environment as EnvironmentId,
-        connections as &[ConnectionRowId],
+        subjects,
         now
     )
     .execute(db)

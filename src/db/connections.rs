@@ -43,7 +43,7 @@ pub struct Upsert<'a> {
     pub connection_id: &'a str,
     pub sealed_credentials: &'a [u8],
     pub connection_config: &'a Value,
-    /// `None` keeps what an existing connection has.
+    /// `None` keeps what an existing connection has; null clears it.
     pub metadata: Option<&'a Value>,
     /// `None` keeps what an existing connection has.
     pub tags: Option<&'a Value>,
@@ -60,11 +60,11 @@ pub async fn upsert(db: impl PgExecutor<'_>, new: Upsert<'_>) -> sqlx::Result<(C
         r#"INSERT INTO connections AS c (environment_id, integration_id, connection_id, credentials, connection_config,
                metadata, tags, webhook_url_override, credentials_expires_at, last_fetched_at, last_refresh_success,
                created_at, updated_at)
-           VALUES ($1, $2, $3, $4, $5, $6, COALESCE($7, '{}'::jsonb), NULLIF($8, ''), $9, $10, $10, $10, $10)
+           VALUES ($1, $2, $3, $4, $5, NULLIF($6, 'null'::jsonb), COALESCE($7, '{}'::jsonb), NULLIF($8, ''), $9, $10, $10, $10, $10)
            ON CONFLICT (environment_id, integration_id, connection_id) WHERE deleted_at IS NULL DO UPDATE SET
                credentials = EXCLUDED.credentials,
                connection_config = EXCLUDED.connection_config,
-               metadata = COALESCE($6, c.metadata),
+               metadata = NULLIF(COALESCE($6, c.metadata), 'null'::jsonb),
                tags = COALESCE($7, c.tags),
                webhook_url_override = CASE WHEN $8::text IS NULL THEN c.webhook_url_override ELSE NULLIF($8, '') END,
                credentials_expires_at = EXCLUDED.credentials_expires_at,
@@ -288,6 +288,26 @@ pub async fn delete_of_integration(
            RETURNING id AS "id: ConnectionRowId""#,
         environment as EnvironmentId,
         integration as IntegrationId,
+        now,
+        keep_credentials
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Soft-deletes every connection of an environment and returns their row ids.
+pub async fn delete_of_environment(
+    db: impl PgExecutor<'_>,
+    environment: EnvironmentId,
+    keep_credentials: bool,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<ConnectionRowId>> {
+    sqlx::query_scalar!(
+        r#"UPDATE connections SET deleted_at = $2, credentials = CASE WHEN $3 THEN credentials END,
+               refresh_lease_owner = NULL, refresh_lease_until = NULL
+           WHERE environment_id = $1 AND deleted_at IS NULL
+           RETURNING id AS "id: ConnectionRowId""#,
+        environment as EnvironmentId,
         now,
         keep_credentials
     )

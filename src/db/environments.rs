@@ -26,18 +26,32 @@ pub struct NewEnvironment<'a> {
     pub name: &'a str,
     pub is_production: bool,
     pub public_key: Uuid,
+    pub callback_url: Option<&'a str>,
+    pub hmac_enabled: bool,
+    pub sealed_hmac_key: Option<&'a [u8]>,
+    pub slack_notifications: bool,
+    pub otlp_endpoint: Option<&'a str>,
+    /// Sealed JSON object.
+    pub sealed_otlp_headers: Option<&'a [u8]>,
     pub now: DateTime<Utc>,
 }
 
 pub async fn insert(db: impl PgExecutor<'_>, new: NewEnvironment<'_>) -> sqlx::Result<EnvironmentId> {
     sqlx::query_scalar!(
-        r#"INSERT INTO environments (account_id, uuid, name, is_production, public_key, created_at, updated_at)
-           VALUES ($1, $2, $3, $4, $5, $6, $6) RETURNING id AS "id: EnvironmentId""#,
+        r#"INSERT INTO environments (account_id, uuid, name, is_production, public_key, callback_url, hmac_enabled,
+               hmac_key, slack_notifications, otlp_endpoint, otlp_headers, created_at, updated_at)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12) RETURNING id AS "id: EnvironmentId""#,
         new.account_id as AccountId,
         new.uuid,
         new.name,
         new.is_production,
         new.public_key,
+        new.callback_url,
+        new.hmac_enabled,
+        new.sealed_hmac_key,
+        new.slack_notifications,
+        new.otlp_endpoint,
+        new.sealed_otlp_headers,
         new.now
     )
     .fetch_one(db)
@@ -84,6 +98,51 @@ pub async fn find_by_name(db: impl PgExecutor<'_>, name: &str) -> sqlx::Result<O
     )
     .fetch_optional(db)
     .await
+}
+
+/// A live environment of this account.
+pub async fn find_of_account(
+    db: impl PgExecutor<'_>,
+    account: AccountId,
+    id: EnvironmentId,
+) -> sqlx::Result<Option<Environment>> {
+    sqlx::query_as!(
+        Environment,
+        r#"SELECT id AS "id: EnvironmentId", account_id AS "account_id: AccountId", uuid, name, is_production,
+                  callback_url, hmac_enabled, hmac_key
+           FROM environments WHERE account_id = $1 AND id = $2 AND deleted_at IS NULL"#,
+        account as AccountId,
+        id as EnvironmentId
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Makes others who change the environment's keys wait until the transaction ends; `false` when the environment is gone.
+pub async fn lock(db: impl PgExecutor<'_>, id: EnvironmentId) -> sqlx::Result<bool> {
+    let row = sqlx::query!(
+        "SELECT id FROM environments WHERE id = $1 AND deleted_at IS NULL FOR UPDATE",
+        id as EnvironmentId
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.is_some())
+}
+
+/// Soft-deletes an environment; `false` when it was gone already.
+pub async fn delete(
+    db: impl PgExecutor<'_>,
+    id: EnvironmentId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let result = sqlx::query!(
+        "UPDATE environments SET deleted_at = $2 WHERE id = $1 AND deleted_at IS NULL",
+        id as EnvironmentId,
+        now
+    )
+    .execute(db)
+    .await?;
+    Ok(result.rows_affected() == 1)
 }
 
 /// All live environments, oldest first.

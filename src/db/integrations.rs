@@ -169,6 +169,22 @@ pub async fn delete(
     Ok(result.rows_affected() == 1)
 }
 
+/// Soft-deletes every integration of an environment and returns their ids.
+pub async fn delete_of_environment(
+    db: impl PgExecutor<'_>,
+    environment: EnvironmentId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<IntegrationId>> {
+    sqlx::query_scalar!(
+        r#"UPDATE integrations SET deleted_at = $2 WHERE environment_id = $1 AND deleted_at IS NULL
+           RETURNING id AS "id: IntegrationId""#,
+        environment as EnvironmentId,
+        now
+    )
+    .fetch_all(db)
+    .await
+}
+
 /// Removes integrations that were deleted before `before` and have no connections left.
 pub async fn purge(db: impl PgExecutor<'_>, before: DateTime<Utc>) -> sqlx::Result<u64> {
     let result = sqlx::query!(

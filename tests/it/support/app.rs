@@ -8,6 +8,7 @@ use hitchpost::app::SharedApp;
 use hitchpost::clock::Clock;
 use hitchpost::config::Config;
 use hitchpost::db::EnvironmentId;
+use hitchpost::environments::{self, EnvironmentKeys, NewEnvironment};
 use hitchpost::rng::Rng;
 use hitchpost::start::{self, Database};
 use hitchpost::{db, jobs, server};
@@ -151,11 +152,12 @@ async fn launch(settings: &TestSettings, clock: Clock) -> (SharedApp, SocketAddr
     (app, address, data_dir)
 }
 
-async fn create_environment(app: &SharedApp, name: &str) -> start::EnvironmentKeys {
+async fn create_environment(app: &SharedApp, name: &str) -> EnvironmentKeys {
     let account =
         db::accounts::find_first(&app.db).await.expect("the database answers").expect("there is an account");
     let mut connection = app.db.acquire().await.expect("a database connection");
-    start::create_environment(app, &mut connection, account, name).await.expect("the environment is created")
+    let new = NewEnvironment { name: name.to_owned(), ..Default::default() };
+    environments::create(app, &mut connection, account, &new).await.expect("the environment is created")
 }
 
 #[expect(clippy::disallowed_methods, reason = "the start of a test's time")]

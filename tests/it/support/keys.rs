@@ -14,7 +14,13 @@ impl TestApp {
 
     /// A client with a key of the account, which belongs to no environment.
     pub async fn account_client(&self) -> Client {
-        self.key(None, &["account:*".to_owned()]).await
+        self.account_client_with(&["*"]).await
+    }
+
+    /// A client with a key of the account that has exactly these scopes, written without `account:`.
+    pub async fn account_client_with(&self, scopes: &[&str]) -> Client {
+        let scopes: Vec<String> = scopes.iter().map(|scope| format!("account:{scope}")).collect();
+        self.key(None, &scopes).await
     }
 
     async fn key(&self, environment_id: Option<db::EnvironmentId>, scopes: &[String]) -> Client {
@@ -24,7 +30,8 @@ impl TestApp {
             account_id: account.expect("there is an account"),
             environment_id,
             kind: KeyKind::Api,
-            display_name: "test",
+            // Names are unique among the live keys of an owner.
+            display_name: &secret,
             scopes,
             sealed_secret: &self.app.cipher.seal_text(&secret).expect("the key is sealed"),
             lookup_hash: &self.app.cipher.lookup_hash(&secret),

@@ -1,0 +1,113 @@
+//! API keys of environments over HTTP (`spec` http-api, sections 11.3 and 11.4), for keys of the account.
+
+use axum::Json;
+use axum::extract::State;
+use serde_json::{Value, json};
+
+use super::environments::find_of_account;
+use super::extract::{AccountKey, IntoApiError, JsonBody, QueryTree};
+use super::input::{IssueCode, ObjectReader, ROW_ID, TextRule, read_nothing, read_object};
+use super::scope::{EnvironmentKeysCreate, EnvironmentKeysDelete};
+use crate::app::SharedApp;
+use crate::auth::scopes;
+use crate::db::changes::ChangeKind;
+use crate::db::{ApiKeyId, EnvironmentId, api_keys};
+use crate::environments::announce_change;
+use crate::error::ApiError;
+use crate::keys::{FULL_ACCESS, KeyOwner, create_api_key};
+use crate::time_format::format_millis_z;
+
+const NAME: TextRule = TextRule::length(1, 255);
+
+/// The body of `POST /environment/api-keys`.
+struct NewApiKey {
+    environment_id: EnvironmentId,
+    display_name: String,
+    scopes: Vec<String>,
+}
+
+impl NewApiKey {
+    fn read(body: &mut ObjectReader<'_>) -> Self {
+        NewApiKey {
+            environment_id: EnvironmentId(body.required_integer_text("environment_id", ROW_ID)),
+            display_name: body.required_text("display_name", &NAME),
+            scopes: read_scopes(body).unwrap_or_else(|| vec![FULL_ACCESS.to_owned()]),
+        }
+    }
+}
+
+// IMPROVE: upstream makes keys with full access only.
+fn read_scopes(body: &mut ObjectReader<'_>) -> Option<Vec<String>> {
+    let items = body.optional_list("scopes", scopes::OF_ENVIRONMENT.len())?;
+    if items.is_empty() {
+        body.issue(IssueCode::TooSmall, "scopes", "must have at least 1 item");
+    }
+    let mut chosen = Vec::new();
+    for (index, item) in items.iter().enumerate() {
+        match item.as_str().filter(|scope| scopes::OF_ENVIRONMENT.contains(scope)) {
+            Some(scope) => chosen.push(scope.to_owned()),
+            None => {
+                let message = "must be a scope of environments";
+                body.issue_at_item(IssueCode::InvalidValue, "scopes", index, message);
+            }
+        }
+    }
+    Some(chosen)
+}
+
+/// Makes an API key; the only answer that shows its secret.
+pub async fn create_environment_key(
+    State(app): State<SharedApp>,
+    key: AccountKey<EnvironmentKeysCreate>,
+    QueryTree(query): QueryTree,
+    JsonBody(body): JsonBody,
+) -> Result<Json<Value>, ApiError> {
+    read_nothing(Some(&query)).in_query()?;
+    let new = read_object(body.as_ref(), NewApiKey::read).in_body()?;
+    let account_id = key.identity.account_id;
+    let environment = find_of_account(&app, account_id, new.environment_id).await?.id;
+    let owner = KeyOwner { account_id, environment_id: Some(environment) };
+    let created = create_api_key(&app, owner, &new.display_name, &new.scopes).await?;
+    announce_change(&app, ChangeKind::ApiKey, environment, created.id.0).await?;
+    tracing::info!(environment.id = environment.0, api_key.id = created.id.0, "API key created");
+    Ok(Json(json!({ "data": {
+        "id": created.id,
+        "display_name": new.display_name,
+        "scopes": new.scopes,
+        "secret": created.secret.expose(),
+        "created_at": format_millis_z(created.created_at),
+    } })))
+}
+
+/// The body of `DELETE /environment/api-keys`.
+struct Revocation {
+    environment_id: EnvironmentId,
+    key_id: ApiKeyId,
+}
+
+impl Revocation {
+    fn read(body: &mut ObjectReader<'_>) -> Self {
+        Revocation {
+            environment_id: EnvironmentId(body.required_integer_text("environment_id", ROW_ID)),
+            key_id: ApiKeyId(body.required_integer_text("key_id", ROW_ID)),
+        }
+    }
+}
+
+/// Revokes an API key at once, even the last one of its environment.
+pub async fn delete_environment_key(
+    State(app): State<SharedApp>,
+    key: AccountKey<EnvironmentKeysDelete>,
+    QueryTree(query): QueryTree,
+    JsonBody(body): JsonBody,
+) -> Result<Json<Value>, ApiError> {
+    read_nothing(Some(&query)).in_query()?;
+    let Revocation { environment_id, key_id } = read_object(body.as_ref(), Revocation::read).in_body()?;
+    find_of_account(&app, key.identity.account_id, environment_id).await?;
+    if !api_keys::delete(&app.db, environment_id, key_id, app.clock.now()).await? {
+        return Err(ApiError::not_found("There is no such API key in this environment."));
+    }
+    announce_change(&app, ChangeKind::ApiKey, environment_id, key_id.0).await?;
+    tracing::info!(environment.id = environment_id.0, api_key.id = key_id.0, "API key deleted");
+    Ok(Json(json!({ "success": true })))
+}

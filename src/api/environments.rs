@@ -1,0 +1,158 @@
+//! Environments over HTTP (`spec` http-api, sections 11.1 and 11.2), for keys of the account.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use super::extract::{AccountKey, IntoApiError, JsonBody, QueryTree};
+use super::input::formats::{ENVIRONMENT_NAME, URL};
+use super::input::{ObjectReader, TextRule, read_nothing, read_object};
+use super::last_segment::LastSegment;
+use super::scope::{EnvironmentsCreate, EnvironmentsDelete};
+use crate::app::{App, SharedApp};
+use crate::crypto::Secret;
+use crate::db::changes::ChangeKind;
+use crate::db::environments::{self as rows, Environment};
+use crate::db::{AccountId, EnvironmentId};
+use crate::environments::{self, NewEnvironment, PRODUCTION};
+use crate::error::{ApiError, is_constraint};
+use crate::keys::{KeyError, KeyIdentity};
+
+const SET_PRODUCTION: &str = "account:environments:set_production";
+const LIVE_NAME: &str = "environments_live_name";
+const HMAC_KEY: TextRule = TextRule::length(0, 1000);
+const HEADER_NAME: TextRule = TextRule::length(1, 256);
+const HEADER_VALUE: TextRule = TextRule::length(1, 4000);
+const MAX_HEADERS: usize = 100;
+
+/// The body of `POST /environments`.
+struct Submitted {
+    name: String,
+    is_production: Option<bool>,
+    callback_url: Option<String>,
+    hmac_key: Option<String>,
+    hmac_enabled: Option<bool>,
+    slack_notifications: Option<bool>,
+    otlp_endpoint: Option<String>,
+    otlp_headers: Vec<(String, String)>,
+}
+
+impl Submitted {
+    fn read(body: &mut ObjectReader<'_>) -> Self {
+        Submitted {
+            name: body.required_text("name", &ENVIRONMENT_NAME),
+            is_production: body.optional_bool("is_production"),
+            callback_url: body.optional_text("callback_url", &URL),
+            hmac_key: body.optional_text("hmac_key", &HMAC_KEY),
+            hmac_enabled: body.optional_bool("hmac_enabled"),
+            slack_notifications: body.optional_bool("slack_notifications"),
+            otlp_endpoint: body.optional_text_or_empty("otlp_endpoint", &URL),
+            otlp_headers: body.list_of_objects("otlp_headers", MAX_HEADERS, read_header).unwrap_or_default(),
+        }
+    }
+
+    /// `prod` is one of production unless the body says otherwise, which is refused later.
+    fn is_production(&self) -> bool {
+        self.is_production.unwrap_or(self.name == PRODUCTION)
+    }
+
+    fn into_new(self) -> NewEnvironment {
+        let trimmed = |text: String| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+        let header = |(name, value)| (name, Value::String(value));
+        NewEnvironment {
+            is_production: self.is_production(),
+            name: self.name,
+            callback_url: self.callback_url.and_then(trimmed),
+            hmac_key: self.hmac_key.filter(|key| !key.is_empty()).map(Secret::new),
+            hmac_enabled: self.hmac_enabled.unwrap_or_default(),
+            slack_notifications: self.slack_notifications.unwrap_or_default(),
+            otlp_endpoint: self.otlp_endpoint.and_then(trimmed),
+            // Wire: the last of several headers with one name wins.
+            otlp_headers: self.otlp_headers.into_iter().map(header).collect::<Map<_, _>>(),
+        }
+    }
+}
+
+fn read_header(header: &mut ObjectReader<'_>) -> (String, String) {
+    (header.required_text("name", &HEADER_NAME), header.required_text("value", &HEADER_VALUE))
+}
+
+/// Creates an environment with its keys, which are not shown.
+pub async fn create_environment(
+    State(app): State<SharedApp>,
+    key: AccountKey<EnvironmentsCreate>,
+    QueryTree(query): QueryTree,
+    JsonBody(body): JsonBody,
+) -> Result<Json<Value>, ApiError> {
+    read_nothing(Some(&query)).in_query()?;
+    let submitted = read_object(body.as_ref(), Submitted::read).in_body()?;
+    check_production(&key.identity, &submitted)?;
+    let new = submitted.into_new();
+    let id = store(&app, key.identity.account_id, &new).await?;
+    environments::announce_change(&app, ChangeKind::Environment, id, id.0).await?;
+    tracing::info!(environment.id = id.0, "environment created");
+    Ok(Json(json!({ "data": { "id": id, "name": new.name } })))
+}
+
+fn check_production(identity: &KeyIdentity, submitted: &Submitted) -> Result<(), ApiError> {
+    let is_production = submitted.is_production();
+    if is_production && !identity.has_scope(SET_PRODUCTION) {
+        return Err(ApiError::forbidden(format!("This API key needs the scope {SET_PRODUCTION}.")));
+    }
+    if !is_production && submitted.name == PRODUCTION {
+        let message = format!("The environment {PRODUCTION} is always one of production.");
+        return Err(ApiError::bad_request("invalid_is_prod_flag", message));
+    }
+    Ok(())
+}
+
+async fn store(app: &App, account: AccountId, new: &NewEnvironment) -> Result<EnvironmentId, ApiError> {
+    let mut transaction = app.db.begin().await?;
+    let created = environments::create(app, &mut transaction, account, new).await;
+    let keys = created.map_err(|error| match error {
+        KeyError::Database(error) if is_constraint(&error, LIVE_NAME) => {
+            ApiError::conflict("Another environment has this name.")
+        }
+        other => other.into(),
+    })?;
+    transaction.commit().await?;
+    Ok(keys.environment_id)
+}
+
+/// Deletes an environment with everything in it.
+pub async fn delete_environment(
+    State(app): State<SharedApp>,
+    key: AccountKey<EnvironmentsDelete>,
+    QueryTree(query): QueryTree,
+    segment: LastSegment,
+) -> Result<StatusCode, ApiError> {
+    read_nothing(Some(&query)).in_query()?;
+    let id = EnvironmentId(segment.read_id("environmentId")?);
+    let environment = find_of_account(&app, key.identity.account_id, id).await?;
+    if environment.name == PRODUCTION {
+        let message = format!("The environment {PRODUCTION} cannot be deleted.");
+        return Err(ApiError::bad_request("cannot_delete_prod_environment", message));
+    }
+    if !environments::delete(&app, id).await? {
+        return Err(unknown());
+    }
+    tracing::info!(environment.id = id.0, "environment deleted");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// A live environment of the caller's account.
+///
+/// # Errors
+/// 404 `not_found`.
+pub async fn find_of_account(
+    app: &App,
+    account: AccountId,
+    id: EnvironmentId,
+) -> Result<Environment, ApiError> {
+    rows::find_of_account(&app.db, account, id).await?.ok_or_else(unknown)
+}
+
+fn unknown() -> ApiError {
+    ApiError::not_found("There is no such environment in this account.")
+}

@@ -1,0 +1,62 @@
+//! What a key may ask of its own environment (`spec` http-api, sections 11.5 and 11.6): its variables, and a new webhook
+//! signing key.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use super::extract::{IntoApiError, JsonBody, QueryTree, SecretKey};
+use super::input::read_nothing;
+use super::scope::{SigningKeyRotate, VariablesRead};
+use crate::app::{App, SharedApp};
+use crate::crypto::CryptoError;
+use crate::db::environment_variables::{self, Variable};
+use crate::error::ApiError;
+use crate::keys::{RotationError, rotate_signing_key};
+
+/// Names and values of the environment's variables.
+pub async fn list_environment_variables(
+    State(app): State<SharedApp>,
+    key: SecretKey<VariablesRead>,
+    QueryTree(query): QueryTree,
+    JsonBody(body): JsonBody,
+) -> Result<Json<Vec<Value>>, ApiError> {
+    read_nothing(Some(&query)).in_query()?;
+    read_nothing(body.as_ref()).in_body()?;
+    let variables = environment_variables::list(&app.db, key.environment.id).await?;
+    let shown = variables.into_iter().map(|variable| show(&app, &variable));
+    // Wire: a bare list.
+    Ok(Json(shown.collect::<Result<_, _>>()?))
+}
+
+fn show(app: &App, variable: &Variable) -> Result<Value, CryptoError> {
+    let value = app.cipher.open_text(&variable.value)?;
+    Ok(json!({ "name": variable.name, "value": value.expose() }))
+}
+
+/// Replaces the key that webhooks are signed with; the answer shows the new one.
+pub async fn rotate_webhook_signing_key(
+    State(app): State<SharedApp>,
+    key: SecretKey<SigningKeyRotate>,
+    QueryTree(query): QueryTree,
+) -> Result<Json<Value>, ApiError> {
+    read_nothing(Some(&query)).in_query()?;
+    let secret = rotate_signing_key(&app, &key.environment).await.map_err(refused)?;
+    tracing::info!(environment.id = key.environment.id.0, "webhook signing key replaced");
+    Ok(Json(json!({ "data": { "webhook_signing_key": secret.expose() } })))
+}
+
+fn refused(error: RotationError) -> ApiError {
+    let message = error.to_string();
+    match error {
+        RotationError::NoKey => ApiError::not_found(message),
+        RotationError::SeveralKeys => {
+            ApiError::new(StatusCode::CONFLICT, "multiple_webhook_signing_keys", message)
+        }
+        RotationError::Failed(reason) => {
+            let message = "The webhook signing key could not be replaced.";
+            ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "rotation_failed", message).because(reason)
+        }
+    }
+}

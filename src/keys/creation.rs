@@ -1,0 +1,112 @@
+//! Making API keys for environments and for the account. Called by the API, the command line and the first start.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use crate::app::App;
+use crate::crypto::{CryptoError, Secret};
+use crate::db::api_keys::{self, KeyKind, NewKey};
+use crate::db::{AccountId, ApiKeyId, EnvironmentId, accounts, environments};
+use crate::error::ApiError;
+
+/// Live API keys that an environment may have, and as many the account.
+const MAX_KEYS: i64 = 50;
+
+/// Whose key it is: an environment's, or without one the account's.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyOwner {
+    pub account_id: AccountId,
+    pub environment_id: Option<EnvironmentId>,
+}
+
+/// A key just made. The secret is not shown again.
+pub struct CreatedKey {
+    pub id: ApiKeyId,
+    pub secret: Secret,
+    pub created_at: DateTime<Utc>,
+}
+
+/// Why a key was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    #[error("There is no such environment.")]
+    UnknownEnvironment,
+    #[error("Another key has this name.")]
+    NameTaken,
+    #[error("There are {MAX_KEYS} keys already. Delete one first.")]
+    TooMany,
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    #[error(transparent)]
+    Crypto(#[from] CryptoError),
+}
+
+impl From<KeyError> for ApiError {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::UnknownEnvironment => ApiError::not_found(error.to_string()),
+            KeyError::NameTaken => ApiError::conflict(error.to_string()),
+            KeyError::TooMany => ApiError::bad_request("resource_capped", error.to_string()),
+            KeyError::Database(error) => error.into(),
+            KeyError::Crypto(error) => error.into(),
+        }
+    }
+}
+
+/// Makes an API key with a name of its own.
+///
+/// # Errors
+/// The environment is gone, the name is taken, or there are too many keys.
+pub async fn create_api_key(
+    app: &App,
+    owner: KeyOwner,
+    display_name: &str,
+    scopes: &[String],
+) -> Result<CreatedKey, KeyError> {
+    let mut transaction = app.db.begin().await?;
+    lock_owner(&mut transaction, owner).await?;
+    let KeyOwner { account_id, environment_id } = owner;
+    if api_keys::is_name_taken(&mut *transaction, account_id, environment_id, display_name).await? {
+        return Err(KeyError::NameTaken);
+    }
+    if api_keys::count(&mut *transaction, account_id, environment_id).await? >= MAX_KEYS {
+        return Err(KeyError::TooMany);
+    }
+    let created = insert_key(app, &mut transaction, owner, KeyKind::Api, display_name, scopes).await?;
+    transaction.commit().await?;
+    Ok(created)
+}
+
+/// One change of an owner's keys at a time, so that name and number hold until the end.
+async fn lock_owner(db: &mut PgConnection, owner: KeyOwner) -> Result<(), KeyError> {
+    let Some(environment) = owner.environment_id else {
+        return Ok(accounts::lock(db, owner.account_id).await?);
+    };
+    let is_there = environments::lock(db, environment).await?;
+    if is_there { Ok(()) } else { Err(KeyError::UnknownEnvironment) }
+}
+
+/// Stores a new random key of any kind, without the rules about names and numbers.
+pub async fn insert_key(
+    app: &App,
+    db: &mut PgConnection,
+    owner: KeyOwner,
+    kind: KeyKind,
+    display_name: &str,
+    scopes: &[String],
+) -> Result<CreatedKey, KeyError> {
+    let secret = Secret::new(app.rng.uuid().to_string());
+    let created_at = app.clock.now();
+    let new = NewKey {
+        account_id: owner.account_id,
+        environment_id: owner.environment_id,
+        kind,
+        display_name,
+        scopes,
+        sealed_secret: &app.cipher.seal_text(secret.expose())?,
+        lookup_hash: &app.cipher.lookup_hash(secret.expose()),
+        now: created_at,
+    };
+    let id = api_keys::insert(db, new).await?;
+    Ok(CreatedKey { id, secret, created_at })
+}
