@@ -1,5 +1,6 @@
-//! The command line: `serve` (default), `migrate`, `check-config`, `healthcheck`.
+//! The command line: `serve` (default), `migrate`, `check-config`, `healthcheck`, `account-key`.
 
+mod account_key;
 mod serve;
 
 use std::process::ExitCode;
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use self::account_key::AccountKeyCommand;
 use crate::config::{Config, Settings, env_example, settings_table};
 use crate::db::pool;
 use crate::start::{self, StartError};
@@ -30,6 +32,9 @@ enum Command {
     CheckConfig(CheckConfigArgs),
     /// Ask a running server whether it is ready; for container health checks.
     Healthcheck(HealthcheckArgs),
+    /// Make keys of the account, for creating and deleting environments over the API.
+    #[command(subcommand)]
+    AccountKey(AccountKeyCommand),
 }
 
 #[derive(Args)]
@@ -103,6 +108,7 @@ fn run(command: Command, settings: Settings) -> ExitCode {
     let result = runtime.block_on(async {
         match command {
             Command::Migrate(args) => migrate(&settings.config, args.check).await,
+            Command::AccountKey(command) => account_key::run(settings.config, command).await,
             Command::Healthcheck(args) => healthcheck(&settings.config, args.url).await,
             Command::Serve | Command::CheckConfig(_) => serve::serve(settings).await,
         }

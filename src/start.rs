@@ -104,6 +104,18 @@ fn open_embedded(_config: &Config) -> Result<Database, StartError> {
     ))
 }
 
+/// Closes the pool, and ends the embedded database after it.
+#[cfg_attr(not(feature = "embedded-db"), expect(unused_mut, reason = "the embedded database is taken out"))]
+pub async fn close_database(database: Database) {
+    let mut database = database;
+    database.pool.close().await;
+    #[cfg(feature = "embedded-db")]
+    if let Some(embedded) = database.embedded.take() {
+        // Blocks until the database's thread has ended.
+        let _ = tokio::task::spawn_blocking(move || embedded.stop()).await;
+    }
+}
+
 /// Applies pending migrations, or refuses to start when that is switched off and some are pending.
 pub async fn prepare_schema(config: &Config, database: &Database) -> Result<(), StartError> {
     if config.database.migrate_at_start {

@@ -9,7 +9,7 @@ use crate::app::SharedApp;
 use crate::clock::Clock;
 use crate::config::{Config, Settings};
 use crate::rng::Rng;
-use crate::start::{self, Database, StartError};
+use crate::start::{self, StartError};
 use crate::{jobs, server};
 
 /// How long background work, such as a refresh that the provider has not answered, may take at the end.
@@ -27,7 +27,7 @@ pub async fn serve(settings: Settings) -> Result<ExitCode, StartError> {
     let serving = tokio::spawn(server::serve(app.clone(), listener));
     wait_for_signal().await;
     stop(&app, serving).await;
-    close(database).await;
+    start::close_database(database).await;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -82,15 +82,4 @@ async fn stop(app: &SharedApp, serving: tokio::task::JoinHandle<()>) {
         tracing::warn!("background work was still running after 30 s; it is cut off");
     }
     jobs::flush(app).await;
-}
-
-#[cfg_attr(not(feature = "embedded-db"), expect(unused_mut, reason = "the embedded database is taken out"))]
-async fn close(database: Database) {
-    let mut database = database;
-    database.pool.close().await;
-    #[cfg(feature = "embedded-db")]
-    if let Some(embedded) = database.embedded.take() {
-        // Blocks until the database's thread has ended.
-        let _ = tokio::task::spawn_blocking(move || embedded.stop()).await;
-    }
 }

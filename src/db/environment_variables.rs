@@ -46,11 +46,7 @@ pub async fn upsert(
 }
 
 /// Removes a variable; `false` when there is none of this name.
-pub async fn delete(
-    db: impl PgExecutor<'_>,
-    environment: EnvironmentId,
-    name: &str,
-) -> sqlx::Result<bool> {
+pub async fn delete(db: impl PgExecutor<'_>, environment: EnvironmentId, name: &str) -> sqlx::Result<bool> {
     let result = sqlx::query!(
         "DELETE FROM environment_variables WHERE environment_id = $1 AND name = $2",
         environment as EnvironmentId,

@@ -130,11 +130,7 @@ pub async fn lock(db: impl PgExecutor<'_>, id: EnvironmentId) -> sqlx::Result<bo
 }
 
 /// Soft-deletes an environment; `false` when it was gone already.
-pub async fn delete(
-    db: impl PgExecutor<'_>,
-    id: EnvironmentId,
-    now: DateTime<Utc>,
-) -> sqlx::Result<bool> {
+pub async fn delete(db: impl PgExecutor<'_>, id: EnvironmentId, now: DateTime<Utc>) -> sqlx::Result<bool> {
     let result = sqlx::query!(
         "UPDATE environments SET deleted_at = $2 WHERE id = $1 AND deleted_at IS NULL",
         id as EnvironmentId,

@@ -23,7 +23,8 @@ pub async fn ensure_account(app: &App) -> Result<(), StartError> {
     let account = accounts::insert(&mut *transaction, app.rng.uuid(), "Default", app.clock.now()).await?;
     let mut lines = String::from("# API keys made at the first start. Keep them secret.\n");
     for name in &app.config.keys.initial_environments {
-        let new = NewEnvironment { name: name.clone(), is_production: name == PRODUCTION, ..Default::default() };
+        let new =
+            NewEnvironment { name: name.clone(), is_production: name == PRODUCTION, ..Default::default() };
         let keys = environments::create(app, &mut transaction, account, &new).await?;
         let variable = name.to_uppercase().replace('-', "_");
         let _ = writeln!(lines, "NANGO_SECRET_KEY_{variable}={}", keys.api_key.expose());

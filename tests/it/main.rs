@@ -5,6 +5,7 @@ mod connect_sessions;
 mod connections;
 mod credentials;
 mod documents;
+mod environments;
 mod fanout;
 mod health;
 mod integrations;

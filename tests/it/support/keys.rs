@@ -1,7 +1,8 @@
 //! API keys with other scopes than everything.
 
 use hitchpost::db;
-use hitchpost::db::api_keys::{self, KeyKind, NewKey};
+use hitchpost::db::api_keys::KeyKind;
+use hitchpost::keys::{KeyOwner, insert_key};
 
 use super::{Client, TestApp};
 
@@ -23,21 +24,27 @@ impl TestApp {
         self.key(None, &scopes).await
     }
 
+    /// Gives the environment one more webhook signing key.
+    pub async fn signing_key(&self) {
+        self.insert(Some(self.environment_id), KeyKind::WebhookSigning, &[]).await;
+    }
+
     async fn key(&self, environment_id: Option<db::EnvironmentId>, scopes: &[String]) -> Client {
+        self.client().with_secret(self.insert(environment_id, KeyKind::Api, scopes).await)
+    }
+
+    async fn insert(
+        &self,
+        environment_id: Option<db::EnvironmentId>,
+        kind: KeyKind,
+        scopes: &[String],
+    ) -> String {
         let account = db::accounts::find_first(&self.app.db).await.expect("the database answers");
-        let secret = self.app.rng.uuid().to_string();
-        let new = NewKey {
-            account_id: account.expect("there is an account"),
-            environment_id,
-            kind: KeyKind::Api,
-            // Names are unique among the live keys of an owner.
-            display_name: &secret,
-            scopes,
-            sealed_secret: &self.app.cipher.seal_text(&secret).expect("the key is sealed"),
-            lookup_hash: &self.app.cipher.lookup_hash(&secret),
-            now: self.now(),
-        };
-        api_keys::insert(&self.app.db, new).await.expect("the key is stored");
-        self.client().with_secret(secret)
+        let owner = KeyOwner { account_id: account.expect("there is an account"), environment_id };
+        let mut connection = self.app.db.acquire().await.expect("a database connection");
+        // Names are unique among the live keys of an owner.
+        let name = self.app.rng.alphanumeric(12);
+        let created = insert_key(&self.app, &mut connection, owner, kind, &name, scopes).await;
+        created.expect("the key is stored").secret.expose().to_owned()
     }
 }
