@@ -1,0 +1,63 @@
+//! The document that tells an authorization server who an OAuth client is, when the client's id is the document's address
+//! (`spec` auth-flows, section 5.15). Public.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use percent_encoding::utf8_percent_encode;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::extract::{IntoApiError, PathTree};
+use super::input::formats::{PROVIDER_CONFIG_KEY, UUID};
+use super::input::{ObjectReader, read_object};
+use super::integrations::COMPONENT;
+use crate::app::{App, SharedApp};
+use crate::auth::AuthMode;
+use crate::db::environments::{self, Environment};
+use crate::error::ApiError;
+use crate::integrations::{self, OpenIntegration};
+
+fn read_path(path: &mut ObjectReader<'_>) -> (Uuid, String) {
+    let environment = path.required_text("environmentUuid", &UUID);
+    let unique_key = path.required_text("providerConfigKey", &PROVIDER_CONFIG_KEY);
+    (Uuid::parse_str(&environment).unwrap_or_default(), unique_key)
+}
+
+/// The client that this server is for one integration.
+pub async fn get_client_metadata(
+    State(app): State<SharedApp>,
+    PathTree(path): PathTree,
+) -> Result<impl IntoResponse, ApiError> {
+    let (uuid, unique_key) = read_object(Some(&path), read_path).in_path()?;
+    let environment = environments::find_by_uuid(&app.db, uuid).await?;
+    let environment = environment.ok_or_else(|| missing("unknown_environment", "environment"))?;
+    let integration = integrations::find(&app, environment.id, &unique_key).await?;
+    let integration = integration.ok_or_else(|| missing("unknown_provider_config", "integration"))?;
+    let mode = integration.provider.as_ref().and_then(|provider| provider.mode());
+    if !matches!(mode, Some(AuthMode::McpOAuth2 | AuthMode::McpOAuth2Generic)) {
+        return Err(missing("feature_disabled", "document for this kind of integration"));
+    }
+    let cache = [(header::CACHE_CONTROL, "public, max-age=300")];
+    Ok((cache, Json(document(&app, &environment, &integration))))
+}
+
+fn missing(code: &'static str, what: &str) -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, code, format!("There is no such {what}."))
+}
+
+fn document(app: &App, environment: &Environment, integration: &OpenIntegration) -> Value {
+    let http = &app.config.http;
+    let key = utf8_percent_encode(&integration.row.unique_key, COMPONENT);
+    let callback = environment.callback_url.clone().unwrap_or_else(|| http.default_callback_url());
+    json!({
+        "client_id": format!("{}/oauth/client-metadata/{}/{key}", http.server_url, environment.uuid),
+        "client_name": integration.row.display_name.as_deref().unwrap_or("Hitchpost"),
+        "client_uri": http.server_url,
+        "redirect_uris": [callback],
+        "grant_types": ["authorization_code", "refresh_token"],
+        "response_types": ["code"],
+        "token_endpoint_auth_method": "none",
+    })
+}
