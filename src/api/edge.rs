@@ -53,7 +53,7 @@ impl RateLimitSlot {
 #[derive(Clone)]
 pub struct RequestId(pub Arc<str>);
 
-/// Marks an answer that came from a provider through the proxy: its headers win over ours.
+/// Marks an answer that came from a provider through the proxy: its headers win over ours, those about security apart.
 #[derive(Clone, Copy)]
 pub struct FromProvider;
 
@@ -109,7 +109,12 @@ fn finish(app: &SharedApp, mut response: Response, id: &str, slot: &RateLimitSlo
     headers.entry(header::ACCESS_CONTROL_ALLOW_ORIGIN).or_insert(HeaderValue::from_static("*"));
     headers.entry(header::ACCESS_CONTROL_EXPOSE_HEADERS).or_insert(EXPOSED_HEADERS);
     for (name, value) in SECURITY_HEADERS {
-        headers.entry(name).or_insert(value);
+        if from_provider {
+            // They are about this origin, of which a provider knows nothing.
+            headers.insert(name, value);
+        } else {
+            headers.entry(name).or_insert(value);
+        }
     }
     if let Some(usage) = slot.0.get().filter(|_| !from_provider) {
         add_rate_limit(headers, usage, app);

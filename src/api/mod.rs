@@ -7,6 +7,7 @@ mod health;
 pub mod input;
 pub mod json;
 pub mod path;
+mod proxy;
 pub mod scope;
 
 use axum::Router;
@@ -14,7 +15,7 @@ use axum::extract::Request;
 use axum::http::{Method, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, any, get};
 
 use crate::app::SharedApp;
 use crate::error::ApiError;
@@ -36,6 +37,9 @@ fn plain_routes() -> Vec<Route> {
     ]
 }
 
+/// The proxy takes every method, extension methods too.
+const PROXY_ROUTES: [&str; 3] = ["/proxy", "/proxy/", "/proxy/{*endpoint}"];
+
 /// Every path of the API, for the rules about letter case.
 pub fn patterns() -> Vec<&'static str> {
     let routes = json_routes().into_iter().chain(plain_routes());
@@ -51,6 +55,9 @@ pub fn router(app: SharedApp) -> Router {
     let mut router = guarded.layer(from_fn_with_state(app.clone(), json::json_routes));
     for (path, methods) in plain_routes() {
         router = router.route(path, methods.fallback(not_found));
+    }
+    for path in PROXY_ROUTES {
+        router = router.route(path, any(proxy::call_proxy));
     }
     router.fallback(not_found).layer(from_fn_with_state(app.clone(), edge::edge)).with_state(app)
 }
