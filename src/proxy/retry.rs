@@ -205,8 +205,7 @@ mod tests {
     fn answers_are_judged_in_order() {
         let at = json!({"at": "x-reset"});
         let after = json!({"after": ["a", "b"]});
-        let rules =
-            json!({"error_code": ["409", "52x", "5xx"].iter().filter(|c| **c != "52x").collect::<Vec<_>>()});
+        let rules = json!({"error_code": ["409", "5xx"]});
         let in_body =
             json!({"in_body": {"path": "error.message", "value": "/after ([0-9.]+)/", "strategy": "after"}});
         let message = r#"{"error":{"message":"Retry after 1.5 please"}}"#;
