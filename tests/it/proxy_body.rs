@@ -190,5 +190,5 @@ pub fn plain_client() -> reqwest::Client {
         .expect("protocol versions")
         .with_root_certificates(rustls::RootCertStore::empty())
         .with_no_client_auth();
-    reqwest::Client::builder().tls_backend_preconfigured(tls).build().expect("a client")
+    reqwest::Client::builder().tls_backend_preconfigured(tls).no_gzip().build().expect("a client")
 }

@@ -22,11 +22,14 @@ async fn scripted(statuses: Vec<(u16, Vec<(&'static str, &'static str)>)>) -> Ta
     .await
 }
 
+/// Entry, `Retries`, `Retry-On`, statuses of the provider, final status, calls.
+type Row = (Value, &'static str, &'static str, Vec<u16>, u16, usize);
+
 #[test]
 fn failures_are_retried_as_often_as_the_caller_says() {
     run(async {
         let again = |status| (status, vec![("x-wait", "0")]);
-        let cases: Vec<(Value, &str, &str, Vec<u16>, u16, usize)> = vec![
+        let cases: Vec<Row> = vec![
             (json!({}), "0", "", vec![500], 500, 1),
             (json!({}), "3", "", vec![500, 429, 503], 200, 4),
             (json!({}), "2", "", vec![500, 500, 500], 500, 3),
