@@ -578,6 +578,22 @@ fn credentials_need_their_own_scope() {
 }
 
 #[test]
+fn secrets_of_the_connection_config_are_credentials_too() {
+    run(async {
+        let app = TestApp::with_providers().await;
+        app.client().integration("vault", "vault").await;
+        let mut body = import("vault", "c1", api_key());
+        body["connection_config"] = json!({"region": "eu", "pin": "1234"});
+        let created = app.client().post("/connections", body.clone()).expect(201).await;
+        assert_eq!(created["connection_config"], body["connection_config"]);
+        let path = "/connections/c1?provider_config_key=vault";
+        assert_eq!(app.client().get(path).expect(200).await["connection_config"], body["connection_config"]);
+        let reader = app.client_with(&["connections:read"]).await;
+        assert_eq!(reader.get(path).expect(200).await["connection_config"], json!({"region": "eu"}));
+    });
+}
+
+#[test]
 fn a_failed_refresh_names_its_reason_and_shows_the_connection() {
     run(async {
         let app = TestApp::with_providers().await;

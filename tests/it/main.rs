@@ -8,6 +8,8 @@ mod documents;
 mod fanout;
 mod health;
 mod integrations;
+mod oauth;
+mod oauth_world;
 mod providers;
 mod refresh;
 mod support;

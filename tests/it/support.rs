@@ -5,6 +5,8 @@ pub mod case;
 pub mod catalog;
 pub mod client;
 pub mod keys;
+pub mod provider;
+pub mod socket;
 pub mod token_endpoint;
 
 use std::future::Future;
@@ -15,6 +17,8 @@ use tokio::runtime::Runtime;
 pub use app::TestApp;
 pub use case::{Case, check};
 pub use client::{Client, Reply};
+pub use provider::Provider;
+pub use socket::Socket;
 
 /// One runtime for the whole process, because all tests share the database's one connection.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
