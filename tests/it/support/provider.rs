@@ -91,9 +91,10 @@ impl Provider {
         format!("http://{}", self.address)
     }
 
-    /// A catalog entry of this provider with further keys (YAML lines).
+    /// A catalog entry of this provider with further keys (YAML lines, in which `PROVIDER` is its address).
     pub fn entry(&self, name: &str, extra: &str) -> String {
         let url = self.url();
+        let extra = extra.replace("PROVIDER", &url);
         let mut lines = vec![
             "display_name: Acme".to_owned(),
             "docs: https://docs.test".to_owned(),
