@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::{api_key, app_with_keys, ids, import};
 use crate::support::catalog::{issue_lines, without};
+use crate::support::provider::Provider;
 use crate::support::{TestApp, run};
 
 #[test]
@@ -309,5 +310,39 @@ fn webhook_overrides_obey_the_outbound_policy() {
         let body = json!({"provider_config_key": "a", "credentials": {"type": "NONE"}, "webhook_url_override": "http://127.0.0.1/x"});
         let error = app.client().post("/connections", body).expect(400).await;
         assert_eq!(issue_lines(&error), ["custom webhook_url_override"]);
+    });
+}
+
+#[test]
+fn credentials_are_tried_before_they_are_stored() {
+    run(async {
+        let provider = Provider::start().await;
+        let base = provider.url();
+        let proxy = format!(
+            "proxy: {{ base_url: '{base}', headers: {{ x-key: 'key ${{apiKey}}' }}, \
+             verification: {{ method: GET, endpoints: [/me] }} }}"
+        );
+        let entry = |name: &str, mode: &str| {
+            let head = "display_name: Tried\n  docs: https://docs.example";
+            format!("{name}:\n  {head}\n  auth_mode: {mode}\n  {proxy}\n")
+        };
+        let app = TestApp::with_catalog(entry("tried", "API_KEY") + &entry("untried", "OAUTH2_CC")).await;
+        let client = app.client();
+        client.integration("tried", "tried").await;
+        client.integration("untried", "untried").await;
+        provider.answer_next(401, "text/plain", "wrong key");
+        let error = client.post("/connections", import("tried", "c1", api_key())).expect(400).await;
+        assert_eq!(error["error"]["code"], "connection_test_failed");
+        assert!(error["error"]["message"].as_str().unwrap().contains("401"), "{error}");
+        assert_eq!(ids(&client, "").await, Vec::<String>::new());
+        provider.answer_next(200, "text/plain", "welcome");
+        client.post("/connections", import("tried", "c1", api_key())).expect(201).await;
+        let asked: Vec<(String, String)> =
+            provider.requests().iter().map(|ask| (ask.path.clone(), ask.header("x-key").to_owned())).collect();
+        let expected = ("/me".to_owned(), "key k".to_owned());
+        assert_eq!(asked, [expected.clone(), expected]);
+        let token = json!({"type": "OAUTH2_CC", "token": "t", "client_id": "c", "client_secret": "s"});
+        client.post("/connections", import("untried", "c2", token)).expect(201).await;
+        assert_eq!(provider.requests().len(), 2, "tokens are taken as they are");
     });
 }
