@@ -337,8 +337,11 @@ fn credentials_are_tried_before_they_are_stored() {
         assert_eq!(ids(&client, "").await, Vec::<String>::new());
         provider.answer_next(200, "text/plain", "welcome");
         client.post("/connections", import("tried", "c1", api_key())).expect(201).await;
-        let asked: Vec<(String, String)> =
-            provider.requests().iter().map(|ask| (ask.path.clone(), ask.header("x-key").to_owned())).collect();
+        let asked: Vec<(String, String)> = provider
+            .requests()
+            .iter()
+            .map(|ask| (ask.path.clone(), ask.header("x-key").to_owned()))
+            .collect();
         let expected = ("/me".to_owned(), "key k".to_owned());
         assert_eq!(asked, [expected.clone(), expected]);
         let token = json!({"type": "OAUTH2_CC", "token": "t", "client_id": "c", "client_secret": "s"});
