@@ -40,8 +40,8 @@ pub enum VerificationFailure {
         /// The start of the provider's answer, without the credentials.
         excerpt: String,
     },
-    /// No provider was reached, so nothing is known about the credentials.
-    #[error("The provider could not be reached to check the credentials: {reason}")]
+    /// The provider was not reached or gave no verdict, so nothing is known about the credentials.
+    #[error("The provider could not check the credentials: {reason}")]
     Unreachable { reason: String },
 }
 
@@ -97,10 +97,15 @@ impl Check<'_> {
     }
 
     async fn ask(&self, endpoint: &Template) -> Result<(), VerificationFailure> {
-        let request = self.request(endpoint).map_err(|problem| VerificationFailure::Rejected {
-            status: StatusCode::BAD_REQUEST.as_u16(),
-            excerpt: problem.to_string(),
-        })?;
+        let request = match self.request(endpoint) {
+            Ok(request) => request,
+            // What the proxy cannot send, it cannot test.
+            Err(Unbuildable::UnsupportedAuth(_)) => return Ok(()),
+            Err(problem) => {
+                let status = StatusCode::BAD_REQUEST.as_u16();
+                return Err(VerificationFailure::Rejected { status, excerpt: problem.to_string() });
+            }
+        };
         let mut answer = self.app.egress.webhooks.send(request.clone()).await;
         if is_worth_repeating(&answer) {
             answer = self.app.egress.webhooks.send(request).await;
@@ -111,7 +116,10 @@ impl Check<'_> {
             return Ok(());
         }
         let excerpt = excerpt(&answer.body, self.credentials);
-        if answer.status.is_server_error() {
+        // A provider in trouble, or one that is asked too often, said nothing about the credentials.
+        let is_verdict = answer.status.is_client_error()
+            && !matches!(answer.status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
+        if !is_verdict {
             let reason = format!("status {}{}", answer.status.as_u16(), as_suffix(&excerpt));
             return Err(VerificationFailure::Unreachable { reason });
         }
