@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::authorize::{Authorize, authorize_url};
-use super::exchange::{Grant, exchange_code, stored_config};
+use super::exchange::{Code, exchange_code, stored_config};
 use super::popup_error::PopupError;
 use super::session::{self, Payload};
 use super::token_call::Client;
@@ -285,14 +285,14 @@ async fn connect(
     let from_callback = callback_metadata(provider, callback.query);
     let mut config = with_operator_defaults(integration, &payload.connection_config);
     config.extend(from_callback.clone());
-    let grant = Grant {
+    let code = Code {
         provider,
         client: own_client(integration, &payload.client),
         code,
         payload: &payload,
         config: &config,
     };
-    let (credentials, found) = exchange_code(app, &grant).await?;
+    let (credentials, found) = exchange_code(app, &code).await?;
     let stored = stored_config(found, from_callback, &payload.connection_config);
     let new = NewConnection::from_session(&row.connection_id, &credentials, stored, connect_session.as_ref());
     let established = establish(app, &environment, integration, new).await?;

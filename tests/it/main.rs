@@ -4,6 +4,7 @@ mod architecture;
 mod documents;
 mod health;
 mod oauth;
+mod oauth_exceptions;
 mod oauth_tokens;
 mod oauth_world;
 mod support;
