@@ -77,7 +77,7 @@ impl FromRequestParts<SharedApp> for SessionToken {
 /// A caller with either an API key that has the scope `S`, or a connect session token.
 pub enum KeyOrSession<S> {
     Key(SecretKey<S>),
-    Session(SessionToken),
+    Session(Box<SessionToken>),
 }
 
 impl<S> KeyOrSession<S> {
@@ -95,11 +95,26 @@ impl<S: Scope> FromRequestParts<SharedApp> for KeyOrSession<S> {
     async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, ApiError> {
         let is_session = bearer(&parts.headers).is_ok_and(|value| value.starts_with(SESSION_PREFIX));
         if is_session {
-            return SessionToken::from_request_parts(parts, app).await.map(KeyOrSession::Session);
+            let session = SessionToken::from_request_parts(parts, app).await?;
+            return Ok(KeyOrSession::Session(Box::new(session)));
         }
         // Wire: these routes look at customer keys only, whatever Nango-Is-Script says.
         parts.headers.remove("nango-is-script");
         SecretKey::from_request_parts(parts, app).await.map(KeyOrSession::Key)
+    }
+}
+
+/// Anybody; the client address has a window of its own. For public routes that cost something.
+pub struct AnyAddress;
+
+impl FromRequestParts<SharedApp> for AnyAddress {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, ApiError> {
+        if let Some(address) = client_address(parts, app.config.http.trusted_proxy_hops) {
+            limit(parts, app, Bucket::Address(address), app.config.limits.per_minute)?;
+        }
+        Ok(AnyAddress)
     }
 }
 
@@ -164,6 +179,13 @@ impl<T> IntoApiError<T> for Result<T, Issues> {
 
     fn in_headers(self) -> Result<T, ApiError> {
         self.map_err(|issues| invalid("invalid_headers", &issues))
+    }
+}
+
+impl Issues {
+    /// The answer to issues of a body that were found after reading it.
+    pub fn in_body(&self) -> ApiError {
+        invalid("invalid_body", self)
     }
 }
 

@@ -2,9 +2,12 @@
 
 pub mod app;
 pub mod case;
+pub mod catalog;
 pub mod client;
+pub mod keys;
 pub mod provider;
 pub mod socket;
+pub mod token_endpoint;
 
 use std::future::Future;
 use std::sync::LazyLock;
@@ -25,4 +28,10 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 /// Runs the body of a test.
 pub fn run<F: Future<Output = ()>>(test: F) {
     RUNTIME.block_on(test);
+}
+
+/// A variable that tells the tests what to use.
+#[expect(clippy::disallowed_methods, reason = "which servers the tests use is told by the environment")]
+pub fn test_setting(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
