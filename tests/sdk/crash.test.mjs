@@ -23,6 +23,12 @@ function untilKilled(killed, work) {
     });
 }
 
+/** Opens the gate once the token server has noticed that its callers are dead, so that they change nothing there. */
+async function forgetHeldCalls() {
+    await until('the dead callers to be noticed', () => world.tokens.calls.every((call) => call.status !== null || call.abandoned));
+    release();
+}
+
 describe('SIGKILL', () => {
     test('during callbacks loses no connection that was announced', async () => {
         const announced = [];
@@ -60,7 +66,7 @@ describe('SIGKILL', () => {
         await until('the code exchange to arrive', () => world.tokens.callsOf('authorization_code').length > 0);
         await world.server.kill();
         assert.equal(await page, 'cut off');
-        release();
+        await forgetHeldCalls();
         await world.server.restart();
         assert.deepEqual((await world.sdk.listConnections({ userId: 'half-made' })).connections, []);
         assert.equal((await signInByHand(world.server, { key: 'tokens', token })).status, 200, 'the session still works');
@@ -106,7 +112,7 @@ describe('SIGKILL', () => {
         await until('the refresh to arrive', () => world.tokens.callsOf('refresh_token').length > 0);
         await world.server.kill();
         assert.equal(await read, 'cut off');
-        release();
+        await forgetHeldCalls();
         await world.server.restart();
 
         // The dead process still holds the lease; the next reader takes over when it has run out.

@@ -20,7 +20,7 @@ class TokenServer {
     constructor() {
         this.client = { id: 'token-tests', secret: `client-secret-${randomBytes(16).toString('hex')}` };
         this.tokenSeconds = 3600;
-        /** Every token call received: `{grant, params, status}`; status is null while the answer is being made. */
+        /** Every token call: `{grant, params, basic, status, abandoned}`; status is null until it is answered. */
         this.calls = [];
         /** Issued token pairs in order: `{accessToken, refreshToken, serial, family}`. */
         this.issued = [];
@@ -86,13 +86,12 @@ class TokenServer {
 
     async #token(request, response) {
         const params = Object.fromEntries(new URLSearchParams((await readBody(request)).toString()));
-        const call = { grant: params.grant_type, params, basic: basicAuth(request), status: null };
+        const call = { grant: params.grant_type, params, basic: basicAuth(request), status: null, abandoned: false };
         this.calls.push(call);
-        let gone = false;
-        response.once('close', () => (gone = !response.writableFinished));
+        response.once('close', () => (call.abandoned = !response.writableFinished));
         await this.#gate;
         // A caller that went away while it was held changed nothing here.
-        if (gone) return;
+        if (call.abandoned) return;
         const { status, body } = this.refuseWith?.(call) ?? this.#answer(call);
         call.status = status;
         sendJson(response, status, body);
