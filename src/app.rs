@@ -1,0 +1,65 @@
+//! Everything that lives as long as the process, built once at start and handed to every handler.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::catalog::CatalogHandle;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::crypto::Cipher;
+use crate::egress::Egress;
+use crate::hub::Hub;
+use crate::keys::KeyCache;
+use crate::limiter::Limiter;
+use crate::rng::Rng;
+
+pub struct App {
+    pub config: Config,
+    pub db: PgPool,
+    pub cipher: Cipher,
+    pub catalog: CatalogHandle,
+    pub egress: Egress,
+    pub keys: KeyCache,
+    pub limiter: Limiter,
+    pub hub: Hub,
+    pub clock: Clock,
+    pub rng: Rng,
+    /// Names this process in leases.
+    pub replica: Uuid,
+    pub lifecycle: Lifecycle,
+}
+
+/// What handlers and tasks hold.
+pub type SharedApp = Arc<App>;
+
+/// Where the process stands between start and stop.
+#[derive(Default)]
+pub struct Lifecycle {
+    database_answered: AtomicBool,
+    leaving: AtomicBool,
+    /// Cancelled when listeners and background tasks must end.
+    pub stopping: CancellationToken,
+    /// Background tasks that must end before the process does.
+    pub tasks: TaskTracker,
+}
+
+impl Lifecycle {
+    /// The database has answered once; sticky, because orchestrators expect it (`spec` http-api, section 1.9).
+    pub fn note_database_answer(&self) {
+        self.database_answered.store(true, Ordering::SeqCst);
+    }
+
+    /// The shutdown has started: `/ready` turns 503 while requests are still served.
+    pub fn begin_stop(&self) {
+        self.leaving.store(true, Ordering::SeqCst);
+    }
+
+    pub fn is_ready(&self) -> bool {
+        self.database_answered.load(Ordering::SeqCst) && !self.leaving.load(Ordering::SeqCst)
+    }
+}

@@ -1,0 +1,139 @@
+//! The provider catalog: what Hitchpost knows about each third-party API, as data.
+//!
+//! `load` turns the embedded files and the operator's sources into a [`Catalog`] that never changes; a reload
+//! makes a new one and swaps it into the [`CatalogHandle`]. Called by every module that needs a provider.
+//! A bad entry is reported and skipped, never fatal. Only `source` touches the file system.
+
+mod alias;
+mod embedded;
+mod fields;
+mod integration;
+mod lint;
+mod load;
+mod parameters;
+mod provider;
+mod proxy;
+mod retry;
+mod source;
+
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, Guard};
+use indexmap::IndexMap;
+use serde_json::{Map, Value};
+
+pub use self::embedded::embedded_files;
+pub use self::fields::{FieldFormat, FieldProblem, FieldSchema, Fields, VisibleWhen, validate_fields};
+pub use self::integration::apply_integration_config;
+pub use self::lint::lint;
+pub use self::load::{Loaded, Problem, load};
+pub use self::parameters::{Parameter, Parameters};
+pub use self::provider::{
+    AuthorizationMethod, BodyFormat, ExpiryUnit, Provider, ProviderMode, SkipEncode, TokenAuthMethod,
+    TokenUrl,
+};
+pub use self::proxy::{ProxySection, Verification, VerificationMethod};
+pub use self::retry::{InBody, Retry, StatusMatch, WaitStrategy};
+pub use self::source::{Fingerprint, Source, fingerprint};
+
+/// All providers, by name, in the order of their sources.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    providers: IndexMap<String, Arc<Provider>>,
+}
+
+impl Catalog {
+    /// The provider of that exact name.
+    pub fn get(&self, name: &str) -> Option<&Arc<Provider>> {
+        self.providers.get(name)
+    }
+
+    /// Every provider, in catalog order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<Provider>> {
+        self.providers.values()
+    }
+
+    /// Providers whose name contains `text`, ignoring case, in catalog order.
+    pub fn search(&self, text: &str) -> impl Iterator<Item = &Arc<Provider>> {
+        let wanted = text.to_ascii_lowercase();
+        self.iter().filter(move |provider| provider.name.to_ascii_lowercase().contains(&wanted))
+    }
+
+    pub fn len(&self) -> usize {
+        self.providers.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.providers.is_empty()
+    }
+
+    /// The whole resolved catalog, `name -> definition`, as `GET /providers.json` serves it.
+    pub fn raw_json(&self) -> Map<String, Value> {
+        self.iter().map(|provider| (provider.name.clone(), Value::Object(provider.raw.clone()))).collect()
+    }
+}
+
+/// The current catalog, replaced as a whole.
+#[derive(Debug, Default)]
+pub struct CatalogHandle {
+    current: ArcSwap<Catalog>,
+}
+
+impl CatalogHandle {
+    pub fn new(catalog: Catalog) -> Self {
+        CatalogHandle { current: ArcSwap::from_pointee(catalog) }
+    }
+
+    /// The catalog of this moment. Hold it for one request, not longer.
+    pub fn load(&self) -> Guard<Arc<Catalog>> {
+        self.current.load()
+    }
+
+    /// Swaps in another catalog; requests that hold the old one finish with it.
+    pub fn replace(&self, catalog: Catalog) {
+        self.current.store(Arc::new(catalog));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn catalog(names: &[&str]) -> Catalog {
+        let entry =
+            |name: &&str| format!("{name}: {{display_name: X, docs: 'https://d', auth_mode: NONE}}\n");
+        let text = names.iter().map(entry).collect();
+        load(&[], &[Source::Text { name: "t.yaml".to_owned(), text }]).catalog
+    }
+
+    #[test]
+    fn search_is_a_substring_of_the_name_in_catalog_order() {
+        let catalog = catalog(&["zoho-crm", "google", "google-mail", "1password"]);
+        let cases: [(&str, &[&str]); 4] = [
+            ("GOOGLE", &["google", "google-mail"]),
+            ("o", &["zoho-crm", "google", "google-mail", "1password"]),
+            (".", &[]),
+            ("", &["zoho-crm", "google", "google-mail", "1password"]),
+        ];
+        for (text, expected) in cases {
+            let found: Vec<_> = catalog.search(text).map(|provider| provider.name.as_str()).collect();
+            assert_eq!(found, expected, "{text}");
+        }
+        assert_eq!(
+            catalog.raw_json().keys().collect::<Vec<_>>(),
+            ["zoho-crm", "google", "google-mail", "1password"]
+        );
+    }
+
+    #[test]
+    fn a_replaced_catalog_stays_with_those_who_hold_it() {
+        let handle = CatalogHandle::new(catalog(&["old"]));
+        let held = handle.load();
+        handle.replace(catalog(&["new"]));
+        assert!(
+            held.get("old").is_some()
+                && handle.load().get("old").is_none()
+                && handle.load().get("new").is_some()
+        );
+    }
+}

@@ -1,0 +1,141 @@
+//! The command line: `serve` (default), `migrate`, `check-config`, `healthcheck`.
+
+mod serve;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, Settings, env_example, settings_table};
+use crate::db::pool;
+use crate::start::{self, StartError};
+use crate::telemetry;
+
+/// Holds the API credentials of your end users, runs the flows that obtain them, and proxies authenticated calls.
+#[derive(Parser)]
+#[command(name = "hitchpost", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server (the default).
+    Serve,
+    /// Apply pending migrations and leave.
+    Migrate(MigrateArgs),
+    /// Read every setting and say what is wrong with it.
+    CheckConfig(CheckConfigArgs),
+    /// Ask a running server whether it is ready; for container health checks.
+    Healthcheck(HealthcheckArgs),
+}
+
+#[derive(Args)]
+struct MigrateArgs {
+    /// Only list the migrations that are pending; exit code 1 when there are any.
+    #[arg(long)]
+    check: bool,
+}
+
+#[derive(Args)]
+struct CheckConfigArgs {
+    /// Print the text of `.env.example` instead.
+    #[arg(long)]
+    print_env_example: bool,
+    /// Print the settings as a Markdown table instead.
+    #[arg(long)]
+    print_settings_table: bool,
+}
+
+#[derive(Args)]
+struct HealthcheckArgs {
+    /// Where to ask; by default this machine's own port.
+    url: Option<String>,
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let command = Cli::parse().command.unwrap_or(Command::Serve);
+    let Command::CheckConfig(args) = &command else { return with_settings(command) };
+    if args.print_env_example {
+        print!("{}", env_example());
+        return ExitCode::SUCCESS;
+    }
+    if args.print_settings_table {
+        print!("{}", settings_table());
+        return ExitCode::SUCCESS;
+    }
+    with_settings(command)
+}
+
+fn with_settings(command: Command) -> ExitCode {
+    let settings = match read_settings() {
+        Ok(settings) => settings,
+        Err(problems) => {
+            eprintln!("Hitchpost cannot start with these settings:");
+            problems.iter().for_each(|problem| eprintln!("  - {problem}"));
+            return ExitCode::from(2);
+        }
+    };
+    if let Command::CheckConfig(_) = command {
+        settings.warnings.iter().for_each(|warning| println!("note: {warning}"));
+        println!("The settings are fine.");
+        return ExitCode::SUCCESS;
+    }
+    telemetry::init(&settings.config.log);
+    run(command, settings)
+}
+
+/// The settings of the process environment.
+#[expect(clippy::disallowed_methods, reason = "the one place that hands the environment to the settings")]
+fn read_settings() -> Result<Settings, Vec<String>> {
+    let names: Vec<String> = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
+    let settings = Config::from_env(&|name| std::env::var(name).ok(), &names)?;
+    start::outbound_policies(&settings.config.outbound)?;
+    Ok(settings)
+}
+
+fn run(command: Command, settings: Settings) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&StartError(format!("No threads could be started: {error}."))),
+    };
+    let result = runtime.block_on(async {
+        match command {
+            Command::Migrate(args) => migrate(&settings.config, args.check).await,
+            Command::Healthcheck(args) => healthcheck(&settings.config, args.url).await,
+            Command::Serve | Command::CheckConfig(_) => serve::serve(settings).await,
+        }
+    });
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result.unwrap_or_else(|error| fail(&error))
+}
+
+fn fail(error: &StartError) -> ExitCode {
+    eprintln!("{error}");
+    ExitCode::FAILURE
+}
+
+async fn migrate(config: &Config, check: bool) -> Result<ExitCode, StartError> {
+    let database = start::open_database(config).await?;
+    let pending = pool::pending_migrations(&database.pool).await?;
+    if check {
+        pending.iter().for_each(|name| println!("pending: {name}"));
+        return Ok(if pending.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
+    pool::migrate(&database.pool, &config.database).await?;
+    println!("{} migration(s) applied.", pending.len());
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn healthcheck(config: &Config, url: Option<String>) -> Result<ExitCode, StartError> {
+    let url = url.unwrap_or_else(|| format!("http://127.0.0.1:{}/ready", config.http.port));
+    let answer = crate::egress::ask_own_server(&url, Duration::from_secs(5)).await;
+    match answer {
+        Ok(status) if status.is_success() => Ok(ExitCode::SUCCESS),
+        Ok(status) => Err(StartError(format!("{url} answered {}.", status.as_u16()))),
+        Err(error) => Err(StartError(format!("{url} did not answer: {error}."))),
+    }
+}

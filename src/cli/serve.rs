@@ -1,0 +1,88 @@
+//! `hitchpost serve`: starts everything, tells a new operator where to look, and stops gracefully.
+
+use std::process::ExitCode;
+
+use tokio::net::TcpListener;
+
+use crate::app::SharedApp;
+use crate::clock::Clock;
+use crate::config::{Config, Settings};
+use crate::rng::Rng;
+use crate::start::{self, Database, StartError};
+use crate::{jobs, server};
+
+pub async fn serve(settings: Settings) -> Result<ExitCode, StartError> {
+    let Settings { config, warnings } = settings;
+    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    let listener = bind(&config).await?;
+    let database = start::open_database(&config).await?;
+    start::prepare_schema(&config, &database).await?;
+    let app = start::build(config, database.pool.clone(), Clock::System, Rng::System).await?;
+    jobs::spawn(&app);
+    tell_where(&app);
+    let serving = tokio::spawn(server::serve(app.clone(), listener));
+    wait_for_signal().await;
+    stop(&app, serving).await;
+    close(database).await;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn bind(config: &Config) -> Result<TcpListener, StartError> {
+    let address = format!("{}:{}", config.http.host, config.http.port);
+    TcpListener::bind(&address).await.map_err(|error| {
+        StartError(format!("The address {address} cannot be used: {error}. Set SERVER_PORT or HITCHPOST_HOST."))
+    })
+}
+
+fn tell_where(app: &SharedApp) {
+    let http = &app.config.http;
+    let limits = &app.config.limits;
+    tracing::info!(
+        url = http.server_url,
+        oauth_callback = http.default_callback_url(),
+        connect_ui = http.connect_url,
+        api_keys = %app.config.data_dir.join("api-keys.env").display(),
+        rate_limit_per_minute = if limits.enabled { limits.per_minute } else { 0 },
+        version = env!("CARGO_PKG_VERSION"),
+        "Hitchpost is ready"
+    );
+}
+
+async fn wait_for_signal() {
+    let interrupt = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = interrupt => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    let _ = interrupt.await;
+}
+
+/// Turns `/ready` to 503, waits as long as the operator asked, then lets requests and jobs finish.
+async fn stop(app: &SharedApp, serving: tokio::task::JoinHandle<()>) {
+    tracing::info!("stopping");
+    app.lifecycle.begin_stop();
+    tokio::time::sleep(app.config.http.shutdown_delay).await;
+    app.lifecycle.stopping.cancel();
+    let _ = serving.await;
+    app.lifecycle.tasks.close();
+    app.lifecycle.tasks.wait().await;
+    jobs::flush(app).await;
+}
+
+#[cfg_attr(not(feature = "embedded-db"), expect(unused_mut, reason = "the embedded database is taken out"))]
+async fn close(database: Database) {
+    let mut database = database;
+    database.pool.close().await;
+    #[cfg(feature = "embedded-db")]
+    if let Some(embedded) = database.embedded.take() {
+        // Blocks until the database's thread has ended.
+        let _ = tokio::task::spawn_blocking(move || embedded.stop()).await;
+    }
+}

@@ -1,0 +1,30 @@
+//! The account: one per installation.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgExecutor;
+use uuid::Uuid;
+
+use super::AccountId;
+
+/// The oldest account, if there is one.
+pub async fn find_first(db: impl PgExecutor<'_>) -> sqlx::Result<Option<AccountId>> {
+    sqlx::query_scalar!(r#"SELECT id AS "id: AccountId" FROM accounts ORDER BY id LIMIT 1"#)
+        .fetch_optional(db)
+        .await
+}
+
+pub async fn insert(
+    db: impl PgExecutor<'_>,
+    uuid: Uuid,
+    name: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<AccountId> {
+    sqlx::query_scalar!(
+        r#"INSERT INTO accounts (uuid, name, created_at) VALUES ($1, $2, $3) RETURNING id AS "id: AccountId""#,
+        uuid,
+        name,
+        now
+    )
+    .fetch_one(db)
+    .await
+}

@@ -1,0 +1,85 @@
+//! The change feed: what other replicas must drop from their caches.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgExecutor;
+
+use super::EnvironmentId;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangeKind {
+    ApiKey,
+    Environment,
+    Integration,
+    Connection,
+}
+
+impl ChangeKind {
+    fn as_str(self) -> &'static str {
+        match self {
+            ChangeKind::ApiKey => "api_key",
+            ChangeKind::Environment => "environment",
+            ChangeKind::Integration => "integration",
+            ChangeKind::Connection => "connection",
+        }
+    }
+
+    fn from_str(text: &str) -> Option<Self> {
+        let all =
+            [ChangeKind::ApiKey, ChangeKind::Environment, ChangeKind::Integration, ChangeKind::Connection];
+        all.into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Change {
+    pub id: i64,
+    pub kind: ChangeKind,
+    pub environment_id: EnvironmentId,
+    /// The row id of the changed key, integration or connection.
+    pub subject_id: i64,
+}
+
+pub async fn insert(
+    db: impl PgExecutor<'_>,
+    kind: ChangeKind,
+    environment: EnvironmentId,
+    subject: i64,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO changes (kind, environment_id, subject_id, created_at) VALUES ($1, $2, $3, $4)",
+        kind.as_str(),
+        environment as EnvironmentId,
+        subject,
+        now
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Changes written since `since`. Ids are no safe cursor, because transactions commit out of order: readers ask
+/// for a window that overlaps their last one.
+pub async fn list_since(db: impl PgExecutor<'_>, since: DateTime<Utc>) -> sqlx::Result<Vec<Change>> {
+    let rows = sqlx::query!(
+        r#"SELECT id, kind, environment_id AS "environment_id: EnvironmentId", subject_id
+           FROM changes WHERE created_at > $1 ORDER BY id"#,
+        since
+    )
+    .fetch_all(db)
+    .await?;
+    let change = |kind, id, environment_id, subject_id| Change { id, kind, environment_id, subject_id };
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| {
+            ChangeKind::from_str(&row.kind)
+                .map(|kind| change(kind, row.id, row.environment_id, row.subject_id))
+        })
+        .collect())
+}
+
+/// Removes changes that every replica has seen long ago.
+pub async fn purge(db: impl PgExecutor<'_>, before: DateTime<Utc>) -> sqlx::Result<()> {
+    sqlx::query!("DELETE FROM changes WHERE created_at < $1", before).execute(db).await?;
+    Ok(())
+}

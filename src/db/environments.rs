@@ -1,0 +1,83 @@
+//! Environments: the tenants' walls. Every other table hangs below one.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgExecutor;
+use uuid::Uuid;
+
+use super::{AccountId, EnvironmentId};
+
+#[derive(Debug, Clone)]
+pub struct Environment {
+    pub id: EnvironmentId,
+    pub account_id: AccountId,
+    pub uuid: Uuid,
+    pub name: String,
+    pub is_production: bool,
+    pub callback_url: Option<String>,
+    pub hmac_enabled: bool,
+    /// Sealed.
+    pub hmac_key: Option<Vec<u8>>,
+}
+
+/// A new environment; its keys are stored separately.
+pub struct NewEnvironment<'a> {
+    pub account_id: AccountId,
+    pub uuid: Uuid,
+    pub name: &'a str,
+    pub is_production: bool,
+    pub public_key: Uuid,
+    pub now: DateTime<Utc>,
+}
+
+pub async fn insert(db: impl PgExecutor<'_>, new: NewEnvironment<'_>) -> sqlx::Result<EnvironmentId> {
+    sqlx::query_scalar!(
+        r#"INSERT INTO environments (account_id, uuid, name, is_production, public_key, created_at, updated_at)
+           VALUES ($1, $2, $3, $4, $5, $6, $6) RETURNING id AS "id: EnvironmentId""#,
+        new.account_id as AccountId,
+        new.uuid,
+        new.name,
+        new.is_production,
+        new.public_key,
+        new.now
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// A live environment by id.
+pub async fn find(db: impl PgExecutor<'_>, id: EnvironmentId) -> sqlx::Result<Option<Environment>> {
+    sqlx::query_as!(
+        Environment,
+        r#"SELECT id AS "id: EnvironmentId", account_id AS "account_id: AccountId", uuid, name, is_production,
+                  callback_url, hmac_enabled, hmac_key
+           FROM environments WHERE id = $1 AND deleted_at IS NULL"#,
+        id as EnvironmentId
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// A live environment by name, within the oldest account.
+pub async fn find_by_name(db: impl PgExecutor<'_>, name: &str) -> sqlx::Result<Option<Environment>> {
+    sqlx::query_as!(
+        Environment,
+        r#"SELECT id AS "id: EnvironmentId", account_id AS "account_id: AccountId", uuid, name, is_production,
+                  callback_url, hmac_enabled, hmac_key
+           FROM environments WHERE name = $1 AND deleted_at IS NULL ORDER BY account_id LIMIT 1"#,
+        name
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// All live environments, oldest first.
+pub async fn list(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Environment>> {
+    sqlx::query_as!(
+        Environment,
+        r#"SELECT id AS "id: EnvironmentId", account_id AS "account_id: AccountId", uuid, name, is_production,
+                  callback_url, hmac_enabled, hmac_key
+           FROM environments WHERE deleted_at IS NULL ORDER BY id"#
+    )
+    .fetch_all(db)
+    .await
+}

@@ -1,0 +1,126 @@
+//! Background work: writing what the hot path only noted, reading the change feed, waking sockets whose sign-in
+//! ended on another replica, keeping idle refresh tokens alive, and removing old rows.
+
+use std::future::Future;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::app::{App, SharedApp};
+use crate::db::changes::{self, Change, ChangeKind};
+use crate::db::{api_keys, connect_sessions, connections, integrations, job_leases, oauth_sessions};
+use crate::start::watch_catalog;
+
+const FLUSH_EVERY: Duration = Duration::from_secs(2);
+const FEED_EVERY: Duration = Duration::from_secs(2);
+/// Each read of the feed overlaps the last one, because transactions commit out of order.
+const FEED_OVERLAP: TimeDelta = TimeDelta::seconds(20);
+const FEED_KEPT: TimeDelta = TimeDelta::minutes(10);
+const SOCKETS_EVERY: Duration = Duration::from_secs(1);
+const LEASE: TimeDelta = TimeDelta::minutes(15);
+
+/// Starts every job; they end when the application stops.
+pub fn spawn(app: &SharedApp) {
+    every(app, FLUSH_EVERY, |app| async move { flush(&app).await });
+    every(app, SOCKETS_EVERY, |app| async move { report("sockets", deliver_outcomes(&app).await) });
+    every(app, app.config.jobs.cleanup_every, |app| async move { report("cleanup", clean_up(&app).await) });
+    app.lifecycle.tasks.spawn(follow_feed(app.clone()));
+    app.lifecycle.tasks.spawn(watch_catalog(app.clone()));
+}
+
+/// Runs `job` again and again; never when the interval is zero.
+fn every<F, J>(app: &SharedApp, interval: Duration, job: J)
+where
+    J: Fn(SharedApp) -> F + Send + Sync + 'static,
+    F: Future<Output = ()> + Send,
+{
+    if interval.is_zero() {
+        return;
+    }
+    let app = app.clone();
+    app.lifecycle.tasks.clone().spawn(async move {
+        loop {
+            tokio::select! {
+                () = app.lifecycle.stopping.cancelled() => return,
+                () = tokio::time::sleep(interval) => {}
+            }
+            job(app.clone()).await;
+        }
+    });
+}
+
+fn report<T>(job: &str, result: sqlx::Result<T>) {
+    if let Err(error) = result {
+        tracing::warn!(job, error = %error, "a background job failed; it will run again");
+    }
+}
+
+/// Writes what the hot path noted: used keys and read connections.
+pub async fn flush(app: &App) {
+    let now = app.clock.now();
+    let used = app.keys.drain_used();
+    if !used.is_empty() {
+        report("last used", api_keys::touch(&app.db, &used, now).await);
+    }
+}
+
+/// Delivers the outcomes of sign-ins that ended on another replica, or before the socket came.
+pub async fn deliver_outcomes(app: &App) -> sqlx::Result<()> {
+    let waiting = app.hub.waiting(app.clock.now());
+    if waiting.is_empty() {
+        return Ok(());
+    }
+    for (socket, outcome) in oauth_sessions::list_outcomes(&app.db, &waiting).await? {
+        app.hub.deliver(&socket, outcome);
+    }
+    Ok(())
+}
+
+async fn follow_feed(app: SharedApp) {
+    let mut seen = SeenChanges::default();
+    loop {
+        tokio::select! {
+            () = app.lifecycle.stopping.cancelled() => return,
+            () = tokio::time::sleep(FEED_EVERY) => {}
+        }
+        match changes::list_since(&app.db, app.clock.now() - FEED_OVERLAP).await {
+            Ok(recent) => seen.news(recent).into_iter().for_each(|change| forget(&app, change)),
+            Err(error) => report::<()>("change feed", Err(error)),
+        }
+    }
+}
+
+/// Ids of the changes handled in the last reads.
+#[derive(Default)]
+struct SeenChanges(Vec<i64>);
+
+impl SeenChanges {
+    fn news(&mut self, recent: Vec<Change>) -> Vec<Change> {
+        let news = recent.iter().copied().filter(|change| !self.0.contains(&change.id)).collect();
+        self.0 = recent.iter().map(|change| change.id).collect();
+        news
+    }
+}
+
+/// Drops what a change made stale.
+fn forget(app: &App, change: Change) {
+    match change.kind {
+        ChangeKind::ApiKey | ChangeKind::Environment => app.keys.forget_environment(change.environment_id),
+        ChangeKind::Integration | ChangeKind::Connection => {}
+    }
+}
+
+/// Removes rows that nobody needs any more; one replica at a time.
+pub async fn clean_up(app: &App) -> sqlx::Result<()> {
+    let now = app.clock.now();
+    if !job_leases::take(&app.db, "cleanup", app.replica, now + LEASE, now).await? {
+        return Ok(());
+    }
+    let jobs = &app.config.jobs;
+    let before = |days: i32| -> DateTime<Utc> { now - TimeDelta::days(days.into()) };
+    oauth_sessions::purge(&app.db, before(jobs.keep_oauth_sessions_days)).await?;
+    connect_sessions::purge(&app.db, before(jobs.keep_connect_sessions_days)).await?;
+    connections::purge(&app.db, before(jobs.keep_deleted_connections_days)).await?;
+    integrations::purge(&app.db, before(jobs.keep_deleted_integrations_days)).await?;
+    changes::purge(&app.db, now - FEED_KEPT).await
+}

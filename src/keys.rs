@@ -1,0 +1,132 @@
+//! Who calls: API keys are looked up once and then answered from memory. Called by the extractors of the API.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chrono::TimeDelta;
+
+use crate::app::App;
+use crate::auth::scopes;
+use crate::caches::TimedCache;
+use crate::crypto::{constant_time_eq, sha256};
+use crate::db::api_keys::{self, KeyKind};
+use crate::db::environments::{self, Environment};
+use crate::db::{AccountId, ApiKeyId, EnvironmentId};
+
+const KNOWN_FOR: TimeDelta = TimeDelta::seconds(60);
+const UNKNOWN_FOR: TimeDelta = TimeDelta::seconds(5);
+const CAPACITY: usize = 10_000;
+
+/// An authenticated API key.
+#[derive(Debug)]
+pub struct KeyIdentity {
+    pub account_id: AccountId,
+    /// Missing for account keys and for keys of a deleted environment.
+    pub environment: Option<Arc<Environment>>,
+    /// Missing for keys that the operator provisioned.
+    pub key_id: Option<ApiKeyId>,
+    pub scopes: Vec<String>,
+}
+
+impl KeyIdentity {
+    /// Whether the key may do something that needs this scope.
+    pub fn has_scope(&self, scope: &str) -> bool {
+        scopes::any_covers(&self.scopes, scope)
+    }
+}
+
+type CacheKey = ([u8; 32], bool);
+
+pub struct KeyCache {
+    identities: TimedCache<CacheKey, Option<Arc<KeyIdentity>>>,
+    used: Mutex<HashSet<ApiKeyId>>,
+}
+
+impl Default for KeyCache {
+    fn default() -> Self {
+        KeyCache { identities: TimedCache::new(CAPACITY, KNOWN_FOR), used: Mutex::default() }
+    }
+}
+
+impl KeyCache {
+    /// Forgets keys of an environment, after a change to it or to one of its keys.
+    pub fn forget_environment(&self, id: EnvironmentId) {
+        self.identities.invalidate(|_, identity| {
+            identity.as_ref().is_none_or(|identity| {
+                identity.environment.as_ref().is_none_or(|environment| environment.id == id)
+            })
+        });
+    }
+
+    /// The keys used since the last call, for `last_used_at`.
+    pub fn drain_used(&self) -> Vec<i64> {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *used).into_iter().map(|id| id.0).collect()
+    }
+
+    fn note_use(&self, identity: &KeyIdentity) {
+        if let Some(id) = identity.key_id {
+            self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+        }
+    }
+}
+
+/// The identity behind a key; `None` when it is unknown or revoked.
+///
+/// # Errors
+/// The database did not answer: an outage must not look like bad credentials.
+pub async fn find_identity(app: &App, secret: &str, is_script: bool) -> sqlx::Result<Option<Arc<KeyIdentity>>> {
+    let now = app.clock.now();
+    let cache_key = (sha256(secret.as_bytes()), is_script);
+    if let Some(cached) = app.keys.identities.get(&cache_key, now) {
+        if let Some(identity) = &cached {
+            app.keys.note_use(identity);
+        }
+        return Ok(cached);
+    }
+    let mark = app.keys.identities.begin();
+    let found = load_identity(app, secret, is_script).await?.map(Arc::new);
+    let ttl = if found.is_some() { KNOWN_FOR } else { UNKNOWN_FOR };
+    app.keys.identities.insert_for(mark, cache_key, found.clone(), now, ttl);
+    if let Some(identity) = &found {
+        app.keys.note_use(identity);
+    }
+    Ok(found)
+}
+
+async fn load_identity(app: &App, secret: &str, is_script: bool) -> sqlx::Result<Option<KeyIdentity>> {
+    if !is_script && let Some(name) = provisioned_environment(app, secret) {
+        return provisioned_identity(app, name).await;
+    }
+    let kind = if is_script { KeyKind::Internal } else { KeyKind::Api };
+    let hashes = app.cipher.lookup_hashes(secret);
+    let Some(key) = api_keys::find_by_hash(&app.db, kind, &hashes).await? else { return Ok(None) };
+    let environment = match key.environment_id {
+        Some(id) => environments::find(&app.db, id).await?.map(Arc::new),
+        None => None,
+    };
+    Ok(Some(KeyIdentity {
+        account_id: key.account_id,
+        environment,
+        key_id: Some(key.id),
+        scopes: key.scopes,
+    }))
+}
+
+/// The name of the environment for which the operator fixed this key. Compares with every fixed key, so that
+/// the time says nothing about which one came close.
+fn provisioned_environment<'a>(app: &'a App, secret: &str) -> Option<&'a str> {
+    let keys = &app.config.keys.provisioned;
+    let matches = keys.iter().filter(|(_, key)| constant_time_eq(key.expose(), secret));
+    matches.map(|(name, _)| name.as_str()).last()
+}
+
+async fn provisioned_identity(app: &App, name: &str) -> sqlx::Result<Option<KeyIdentity>> {
+    let environment = environments::find_by_name(&app.db, name).await?;
+    Ok(environment.map(|environment| KeyIdentity {
+        account_id: environment.account_id,
+        environment: Some(Arc::new(environment)),
+        key_id: None,
+        scopes: vec!["environment:*".to_owned()],
+    }))
+}

@@ -1,0 +1,100 @@
+//! The listener: accepts connections, serves HTTP/1.1 with upgrades, and stops gracefully.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tower::ServiceExt;
+
+use crate::api;
+use crate::app::SharedApp;
+
+/// How long requests in flight may take once the server stops.
+const STOP_BOUND: Duration = Duration::from_secs(30);
+/// Bytes of a request's head.
+const MAX_HEAD: usize = 64 * 1024;
+
+/// Serves until the application is told to stop, then lets requests in flight finish.
+pub async fn serve(app: SharedApp, listener: TcpListener) {
+    let server = Arc::new(Server {
+        router: api::router(app.clone()),
+        patterns: api::patterns(),
+        http: http_settings(app.config.http.keep_alive),
+    });
+    let graceful = GracefulShutdown::new();
+    loop {
+        let accepted = tokio::select! {
+            () = app.lifecycle.stopping.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => server.clone().spawn(stream, peer, &graceful),
+            Err(error) => pause_after(&error).await,
+        }
+    }
+    drop(listener);
+    tokio::select! {
+        () = graceful.shutdown() => {}
+        () = tokio::time::sleep(STOP_BOUND) => tracing::warn!("requests were still running after 30 s; they are cut off"),
+    }
+}
+
+struct Server {
+    router: Router,
+    patterns: Vec<&'static str>,
+    http: auto::Builder<TokioExecutor>,
+}
+
+impl Server {
+    fn spawn(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, graceful: &GracefulShutdown) {
+        let _ = stream.set_nodelay(true);
+        let server = Arc::clone(&self);
+        let service = service_fn(move |request| server.clone().answer(request, peer));
+        let connection = self.http.serve_connection_with_upgrades(TokioIo::new(stream), service);
+        let watched = graceful.watch(connection.into_owned());
+        tokio::spawn(async move {
+            if let Err(error) = watched.await {
+                tracing::debug!(error = %error, "a client connection ended early");
+            }
+        });
+    }
+
+    async fn answer(
+        self: Arc<Self>,
+        mut request: hyper::Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Result<axum::response::Response, std::convert::Infallible> {
+        if let Some(uri) = api::path::normalize(request.uri(), &self.patterns) {
+            *request.uri_mut() = uri;
+        }
+        request.extensions_mut().insert(ConnectInfo(peer));
+        self.router.clone().oneshot(request.map(axum::body::Body::new)).await
+    }
+}
+
+fn http_settings(keep_alive: Duration) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        // Also the time an idle connection is kept, because hyper starts waiting for the next head at once.
+        .header_read_timeout(keep_alive + Duration::from_secs(1))
+        .max_buf_size(MAX_HEAD)
+        .max_headers(200)
+        .keep_alive(true);
+    builder
+}
+
+/// Running out of file descriptors ends by itself when connections close; a busy loop would not help.
+async fn pause_after(error: &std::io::Error) {
+    tracing::warn!(error = %error, "a connection could not be accepted");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+}

@@ -1,0 +1,179 @@
+//! From settings to a running [`App`]: key, database, account, catalog, clients. Called by the command line and by
+//! the tests. Every failure is a sentence for the operator.
+
+mod account;
+mod catalog;
+mod key;
+
+use std::sync::Arc;
+
+use sqlx::PgPool;
+
+use crate::app::{App, Lifecycle, SharedApp};
+use crate::catalog::CatalogHandle;
+use crate::clock::Clock;
+use crate::config::{Config, OutboundConfig};
+use crate::crypto::Cipher;
+use crate::db::{encryption_keys, pool, refresh_leases};
+use crate::egress::{Egress, EgressConfig, OutboundProxyConfig, PolicySet};
+use crate::hub::Hub;
+use crate::keys::KeyCache;
+use crate::limiter::Limiter;
+use crate::rng::Rng;
+
+pub use account::{EnvironmentKeys, create_environment};
+pub use catalog::{load_catalog, watch_catalog};
+
+/// Why the server does not start.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StartError(pub String);
+
+impl From<String> for StartError {
+    fn from(sentence: String) -> Self {
+        StartError(sentence)
+    }
+}
+
+impl From<pool::DatabaseError> for StartError {
+    fn from(error: pool::DatabaseError) -> Self {
+        StartError(error.to_string())
+    }
+}
+
+impl From<sqlx::Error> for StartError {
+    fn from(error: sqlx::Error) -> Self {
+        pool::DatabaseError::Sql(error).into()
+    }
+}
+
+/// A database ready for use, and the process that serves it when it is embedded.
+pub struct Database {
+    pub pool: PgPool,
+    #[cfg(feature = "embedded-db")]
+    pub embedded: Option<crate::db::embedded::EmbeddedDatabase>,
+    pub is_embedded: bool,
+}
+
+/// Connects to the configured database, or starts the embedded one.
+pub async fn open_database(config: &Config) -> Result<Database, StartError> {
+    match &config.database.url {
+        Some(url) => open_postgres(config, url.expose()).await,
+        None => open_embedded(config),
+    }
+}
+
+async fn open_postgres(config: &Config, url: &str) -> Result<Database, StartError> {
+    let options = pool::connect_options(&config.database, url)?;
+    pool::wait_until_ready(&options, config.database.wait).await?;
+    Ok(Database {
+        pool: pool::lazy_pool(&config.database, options, false),
+        #[cfg(feature = "embedded-db")]
+        embedded: None,
+        is_embedded: false,
+    })
+}
+
+#[cfg(feature = "embedded-db")]
+fn open_embedded(config: &Config) -> Result<Database, StartError> {
+    key::prepare_data_dir(&config.data_dir)?;
+    let embedded = crate::db::embedded::EmbeddedDatabase::start(&config.data_dir.join("database"))?;
+    let options = pool::connect_options(&config.database, embedded.url())?;
+    Ok(Database {
+        pool: pool::lazy_pool(&config.database, options, true),
+        embedded: Some(embedded),
+        is_embedded: true,
+    })
+}
+
+#[cfg(not(feature = "embedded-db"))]
+fn open_embedded(_config: &Config) -> Result<Database, StartError> {
+    Err(StartError(
+        "NANGO_DATABASE_URL is not set, and this build has no embedded database. Set it to a PostgreSQL URL.".into(),
+    ))
+}
+
+/// Applies pending migrations, or refuses to start when that is switched off and some are pending.
+pub async fn prepare_schema(config: &Config, database: &Database) -> Result<(), StartError> {
+    if config.database.migrate_at_start {
+        pool::migrate(&database.pool, &config.database).await?;
+    } else {
+        let pending = pool::pending_migrations(&database.pool).await?;
+        if !pending.is_empty() {
+            return Err(StartError(format!(
+                "The database lacks {} migration(s) and NANGO_MIGRATE_AT_START is off. Run `hitchpost migrate`.",
+                pending.len()
+            )));
+        }
+    }
+    if database.is_embedded {
+        refresh_leases::free_all(&database.pool).await?;
+    }
+    Ok(())
+}
+
+/// Builds the application on a migrated database and makes sure that it has its account.
+pub async fn build(config: Config, pool: PgPool, clock: Clock, rng: Rng) -> Result<SharedApp, StartError> {
+    let cipher = key::load_cipher(&config, &rng)?;
+    check_keys(&pool, &cipher, &clock).await?;
+    let egress = build_egress(&config.outbound)?;
+    let catalog = load_catalog(&config.catalog, &egress).await;
+    let app = App {
+        catalog: CatalogHandle::new(catalog),
+        egress,
+        keys: KeyCache::default(),
+        limiter: Limiter::default(),
+        hub: Hub::default(),
+        replica: rng.uuid(),
+        lifecycle: Lifecycle::default(),
+        config,
+        db: pool,
+        cipher,
+        clock,
+        rng,
+    };
+    account::ensure_account(&app).await?;
+    app.lifecycle.note_database_answer();
+    Ok(Arc::new(app))
+}
+
+/// Refuses a key ring that lacks a key which values in this database were sealed with.
+async fn check_keys(pool: &PgPool, cipher: &Cipher, clock: &Clock) -> Result<(), StartError> {
+    let known = encryption_keys::list(pool).await?;
+    let ring: Vec<&str> = cipher.fingerprints().collect();
+    if let Some(missing) = known.iter().find(|fingerprint| !ring.contains(&fingerprint.as_str())) {
+        return Err(StartError(format!(
+            "The database holds secrets encrypted with the key {missing}, which is not in the key ring. Set \
+             NANGO_ENCRYPTION_KEY to the key that this database was used with, or restore the key file in the data \
+             directory from its backup."
+        )));
+    }
+    if let Some(current) = ring.first().filter(|current| !known.iter().any(|known| known == **current)) {
+        encryption_keys::insert(pool, current, clock.now()).await?;
+    }
+    Ok(())
+}
+
+fn build_egress(config: &OutboundConfig) -> Result<Egress, StartError> {
+    let policies = outbound_policies(config).map_err(|problems| problems.join(" "))?;
+    let mut egress = EgressConfig::new(policies);
+    egress.extra_ca_file.clone_from(&config.extra_certificates);
+    egress.outbound_proxy = OutboundProxyConfig {
+        http: config.http_proxy.clone(),
+        https: config.https_proxy.clone(),
+        except: config.no_proxy.clone(),
+    };
+    Ok(Egress::new(egress)?)
+}
+
+/// The outbound policies of the settings.
+///
+/// # Errors
+/// Every mistake, one sentence each.
+pub fn outbound_policies(config: &OutboundConfig) -> Result<PolicySet, Vec<String>> {
+    PolicySet::parse(
+        config.policy.as_deref(),
+        config.oauth_policy.as_deref(),
+        config.override_denylist.as_deref(),
+    )
+}
