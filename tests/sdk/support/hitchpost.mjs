@@ -37,7 +37,12 @@ export function sharedState() {
  */
 export async function startHitchpost({ catalog, env = {}, state = {}, port } = {}) {
     const server = new Hitchpost(catalog, env, { ...sharedState(), ...state }, port ?? (await freePort()));
-    await server.start();
+    try {
+        await server.start();
+    } catch (error) {
+        await server.forget();
+        throw error;
+    }
     return server;
 }
 
@@ -73,15 +78,15 @@ class Hitchpost {
             stream.setEncoding('utf8').on('data', (text) => (this.log += text));
         }
         try {
-            await until('the server to be ready', () => this.#isReady(child), { deadlineMs: 60_000 });
+            await until('the server to be ready', () => hasEnded(child) || this.#isReady(), { deadlineMs: 60_000 });
+            if (hasEnded(child)) throw new Error('the process ended');
         } catch (error) {
             await this.kill();
             throw new Error(`the server did not start; it printed:\n${this.log}`, { cause: error });
         }
     }
 
-    async #isReady(child) {
-        if (child.exitCode !== null || child.signalCode !== null) return true;
+    async #isReady() {
         return (await fetch(`${this.url}/ready`)).ok;
     }
 
@@ -117,15 +122,24 @@ class Hitchpost {
         await this.start();
     }
 
+    /** Removes the data folder and the schema. */
+    async forget() {
+        rmSync(this.dataDir, { recursive: true, force: true });
+        await dropSchema(this.state.schema);
+    }
+
     /** Polite stop; forgets the data folder and the schema. A server that ignores SIGTERM is killed and reported. */
     async stop() {
         this.#child.kill('SIGTERM');
         const stopped = await Promise.race([this.#child.exited.then(() => true), giveUpAfter(20_000)]);
         if (!stopped) await this.kill();
-        rmSync(this.dataDir, { recursive: true, force: true });
-        await dropSchema(this.state.schema);
+        await this.forget();
         if (!stopped) throw new Error('the server did not stop within 20 s of SIGTERM');
     }
+}
+
+function hasEnded(child) {
+    return child.exitCode !== null || child.signalCode !== null;
 }
 
 function giveUpAfter(ms) {
