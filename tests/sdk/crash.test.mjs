@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
+import { needs, noSharedDatabase } from './support/require.mjs';
 import { until } from './support/until.mjs';
 import { openSocket } from './support/socket.mjs';
 import { signInByHand } from './support/walker.mjs';
@@ -9,13 +10,6 @@ import { importTokens, sessionFor, startWorld, tokensIntegration } from './suppo
 
 let world;
 let release = () => {};
-before(async () => {
-    world = await startWorld({ tokens: true });
-    await tokensIntegration(world, 'tokens');
-});
-after(() => world?.close());
-afterEach(() => release());
-
 /** Lets `work` fail once the server is gone, and only then. */
 function untilKilled(killed, work) {
     return work().catch((error) => {
@@ -29,7 +23,15 @@ async function forgetHeldCalls() {
     release();
 }
 
-describe('SIGKILL', () => {
+/** The suite, on one kind of database: a kill must lose nothing in either. */
+function killingSuite(embedded) {
+    before(async () => {
+        world = await startWorld({ tokens: true, embedded });
+        await tokensIntegration(world, 'tokens');
+    });
+    after(() => world?.close());
+    afterEach(() => release());
+
     test('during callbacks loses no connection that was announced', async () => {
         const announced = [];
         let isKilled = false;
@@ -119,4 +121,7 @@ describe('SIGKILL', () => {
         const { credentials } = await until('the refresh to be taken over', () => world.sdk.getConnection('tokens', connection_id, true, true), { deadlineMs: 150_000, everyMs: 500 });
         assert.equal(world.tokens.find(credentials.refresh_token).family, pair.family);
     });
-});
+}
+
+describe('SIGKILL, embedded database', () => killingSuite(true));
+describe('SIGKILL, PostgreSQL', needs(noSharedDatabase), () => killingSuite(false));

@@ -33,10 +33,10 @@ export function sharedState() {
 
 /**
  * Starts a server with `catalog` (an object in the providers.yaml grammar) and waits until it is ready.
- * With TEST_DATABASE_URL it lives in a schema of its own there, else in its embedded database.
+ * With TEST_DATABASE_URL it lives in a schema of its own there, else (or when `embedded`) in its embedded database.
  */
-export async function startHitchpost({ catalog, env = {}, state = {}, port } = {}) {
-    const server = new Hitchpost(catalog, env, { ...sharedState(), ...state }, port ?? (await freePort()));
+export async function startHitchpost({ catalog, env = {}, state = {}, port, embedded = !process.env.TEST_DATABASE_URL } = {}) {
+    const server = new Hitchpost(catalog, env, { ...sharedState(), ...state, embedded }, port ?? (await freePort()));
     try {
         await server.start();
     } catch (error) {
@@ -92,8 +92,7 @@ class Hitchpost {
 
     #environment() {
         const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(NANGO|HITCHPOST|FLAG|SERVER)_/.test(name)));
-        const { TEST_DATABASE_URL } = process.env;
-        const database = TEST_DATABASE_URL ? { NANGO_DATABASE_URL: TEST_DATABASE_URL, NANGO_DB_SCHEMA: this.state.schema } : {};
+        const database = this.state.embedded ? {} : { NANGO_DATABASE_URL: process.env.TEST_DATABASE_URL, NANGO_DB_SCHEMA: this.state.schema };
         return {
             ...inherited,
             ...database,
@@ -125,7 +124,7 @@ class Hitchpost {
     /** Removes the data folder and the schema. */
     async forget() {
         rmSync(this.dataDir, { recursive: true, force: true });
-        await dropSchema(this.state.schema);
+        if (!this.state.embedded) await dropSchema(this.state.schema);
     }
 
     /** Polite stop; forgets the data folder and the schema. A server that ignores SIGTERM is killed and reported. */
@@ -147,7 +146,6 @@ function giveUpAfter(ms) {
 }
 
 async function dropSchema(schema) {
-    if (!process.env.TEST_DATABASE_URL) return;
     const { default: pg } = await import('pg');
     const client = new pg.Client({ connectionString: process.env.TEST_DATABASE_URL });
     await client.connect();

@@ -7,8 +7,8 @@ import { startTarget } from './target.mjs';
 import { startTokenServer } from './token-server.mjs';
 import { freePort } from './http.mjs';
 
-/** `oidc` and `tokens` ask for those servers; `oidc` may carry `{accessTokenSeconds}`. */
-export async function startWorld({ oidc = false, tokens = false, env = {} } = {}) {
+/** `oidc` and `tokens` ask for those servers, `oidc` may carry `{accessTokenSeconds}`; the rest goes to the server under test. */
+export async function startWorld({ oidc = false, tokens = false, ...options } = {}) {
     const closers = [];
     const keep = (thing) => {
         closers.push(() => (thing.stop ?? thing.close).call(thing));
@@ -23,7 +23,7 @@ export async function startWorld({ oidc = false, tokens = false, env = {} } = {}
         // The provider must know the server's callback before the server starts.
         const port = await freePort();
         if (oidc) world.oidc = keep(await startOidc({ redirectUris: [`http://127.0.0.1:${port}/oauth/callback`], ...oidc }));
-        world.server = keep(await startHitchpost({ catalog: testCatalog(world), env, port }));
+        world.server = keep(await startHitchpost({ catalog: testCatalog(world), port, ...options }));
         world.sdk = world.server.sdk;
         world.target.acceptsToken = async (token) => Boolean((await world.oidc?.accepts(token)) || world.tokens?.accepts(token));
         return world;
