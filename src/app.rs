@@ -12,10 +12,13 @@ use crate::catalog::CatalogHandle;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::crypto::Cipher;
+use crate::db::{ConnectionRowId, IntegrationId};
 use crate::egress::Egress;
+use crate::fanout::Fanout;
 use crate::hub::Hub;
 use crate::keys::KeyCache;
 use crate::limiter::Limiter;
+use crate::refresh::{FetchedQueue, Flights};
 use crate::rng::Rng;
 
 pub struct App {
@@ -27,11 +30,22 @@ pub struct App {
     pub keys: KeyCache,
     pub limiter: Limiter,
     pub hub: Hub,
+    pub fanout: Arc<Fanout>,
+    pub flights: Flights,
+    pub fetched: FetchedQueue,
     pub clock: Clock,
     pub rng: Rng,
     /// Names this process in leases.
     pub replica: Uuid,
     pub lifecycle: Lifecycle,
+}
+
+impl App {
+    /// Drops what this process remembers of a connection.
+    pub fn forget_connection(&self, _id: ConnectionRowId) {}
+
+    /// Drops what this process remembers of an integration and its connections.
+    pub fn forget_integration(&self, _id: IntegrationId) {}
 }
 
 /// What handlers and tasks hold.

@@ -63,7 +63,6 @@ impl<K: Eq + Hash + Clone, V: Clone> TimedCache<K, V> {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -460,3 +460,149 @@ fn name_warning(name: &str) -> Option<String> {
 fn has_prefix(spellings: &[Option<String>], prefixes: &[&str]) -> bool {
     spellings.iter().flatten().any(|name| prefixes.iter().any(|prefix| name.starts_with(prefix)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(values: &[(&str, &str)]) -> Result<Settings, Vec<String>> {
+        let names: Vec<String> = values.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let lookup =
+            |name: &str| values.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        Config::from_env(&lookup, &names)
+    }
+
+    fn config(values: &[(&str, &str)]) -> Config {
+        read(values).unwrap().config
+    }
+
+    #[test]
+    fn nothing_needs_to_be_set() {
+        let config = config(&[]);
+        assert!(config.database.url.is_none());
+        assert_eq!(config.http.server_url, "http://localhost:3003");
+        assert_eq!(config.http.connect_url, "http://localhost:3003/connect-ui/");
+        assert_eq!(config.http.default_callback_url(), "http://localhost:3003/oauth/callback");
+        assert_eq!(config.keys.initial_environments, ["dev", "prod"]);
+    }
+
+    #[test]
+    fn all_mistakes_are_reported_together_as_sentences() {
+        let problems = read(&[
+            ("SERVER_PORT", "99999"),
+            ("NANGO_SERVER_URL", "connect.example.com"),
+            ("FLAG_API_RATE_LIMIT_ENABLED", "perhaps"),
+            ("NANGO_SECRET_KEY_DEV", "secret"),
+            ("NANGO_DATABASE_URL", "mysql://x"),
+            ("SMTP_URL", "nope"),
+        ])
+        .unwrap_err();
+        for (name, problem) in [
+            ("SERVER_PORT", "expected a port"),
+            ("NANGO_SERVER_URL", "expected an absolute URL"),
+            ("FLAG_API_RATE_LIMIT_ENABLED", "expected a yes or no word"),
+            ("NANGO_SECRET_KEY_DEV", "expected a UUID v4"),
+            ("NANGO_DATABASE_URL", "expected a URL such as"),
+            ("SMTP_URL", "expected an absolute URL"),
+        ] {
+            let found = problems.iter().any(|text| text.starts_with(&format!("{name}: {problem}")));
+            assert!(found, "{name}: {problems:?}");
+        }
+        assert_eq!(problems.len(), 6, "{problems:?}");
+        assert!(problems.iter().all(|problem| problem.ends_with('.')));
+        assert!(!problems.iter().any(|problem| problem.contains("secret")), "values stay unsaid");
+    }
+
+    #[test]
+    fn a_second_name_wins_and_files_are_read() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "postgresql://u:p@db/x\n").unwrap();
+        let path = file.path().display().to_string();
+        let config = config(&[
+            ("NANGO_SERVER_URL", "https://old.example.com"),
+            ("HITCHPOST_SERVER_URL", "https://new.example.com/"),
+            ("NANGO_DATABASE_URL_FILE", &path),
+            ("LOG_LEVEL", ""),
+        ]);
+        assert_eq!(config.http.server_url, "https://new.example.com");
+        assert_eq!(config.database.url.unwrap().expose(), "postgresql://u:p@db/x");
+        assert_eq!(config.log.level, "info");
+    }
+
+    #[test]
+    fn a_missing_file_is_a_mistake() {
+        let problems = read(&[("NANGO_ENCRYPTION_KEY_FILE", "/does/not/exist")]).unwrap_err();
+        assert!(
+            problems[0].starts_with("NANGO_ENCRYPTION_KEY_FILE: the file /does/not/exist"),
+            "{problems:?}"
+        );
+    }
+
+    #[test]
+    fn parts_of_the_database_make_a_url() {
+        for (values, expected) in [
+            (vec![("NANGO_DB_HOST", "db")], "postgresql://nango:nango@db:5432/nango?sslmode=prefer"),
+            (
+                vec![("SERVER_RUN_MODE", "DOCKERIZED")],
+                "postgresql://nango:nango@nango-db:5432/nango?sslmode=prefer",
+            ),
+            (
+                vec![
+                    ("NANGO_DB_USER", "a b"),
+                    ("NANGO_DB_PASSWORD", "p@:/"),
+                    ("NANGO_DB_SSL", "verify-full"),
+                ],
+                "postgresql://a%20b:p%40%3A%2F@localhost:5432/nango?sslmode=verify-full",
+            ),
+        ] {
+            assert_eq!(config(&values).database.url.unwrap().expose(), expected);
+        }
+    }
+
+    #[test]
+    fn names_that_nobody_reads_are_warned_about() {
+        let warnings = read(&[
+            ("NANGO_SERVR_URL", "https://x.example"),
+            ("SMTP_FROM", "a@b.example"),
+            ("NANGO_LOGS_ES_URL", "http://es"),
+            ("NANGO_SECRET_KEY_DEV", "2f1c5e0e-7c1b-4f0a-9a53-6f2f6f7f0a11"),
+            ("HITCHPOST_SERVER_URL", "https://y.example"),
+            ("PATH", "/bin"),
+        ])
+        .unwrap()
+        .warnings;
+        assert_eq!(warnings.len(), 2, "{warnings:?}");
+        assert!(warnings[0].starts_with("NANGO_LOGS_ES_URL has no effect"));
+        assert!(warnings[1].starts_with("NANGO_SERVR_URL is not a setting"));
+    }
+
+    #[test]
+    fn a_development_dashboard_in_the_public_url_is_ignored() {
+        let settings = read(&[("NANGO_PUBLIC_SERVER_URL", "http://localhost:3000")]).unwrap();
+        assert_eq!(settings.config.http.public_server_url, "http://localhost:3003");
+        assert_eq!(settings.warnings.len(), 1);
+    }
+
+    #[test]
+    fn an_emptied_denylist_differs_from_an_unset_one() {
+        assert_eq!(config(&[]).outbound.override_denylist, None);
+        let emptied = config(&[("NANGO_PROXY_BASE_URL_OVERRIDE_DENYLIST", "")]);
+        assert_eq!(emptied.outbound.override_denylist.as_deref(), Some(""));
+    }
+
+    #[test]
+    fn every_name_that_is_read_is_in_the_table() {
+        let read_names = std::cell::RefCell::new(std::collections::BTreeSet::new());
+        let lookup = |name: &str| {
+            read_names.borrow_mut().insert(name.to_owned());
+            None
+        };
+        Config::from_env(&lookup, &[]).unwrap();
+        for name in read_names.into_inner() {
+            let base = name.strip_suffix("_FILE").unwrap_or(&name).to_uppercase();
+            let upstream = base.replacen("HITCHPOST_", "NANGO_", 1);
+            let known = settings::find(&base).or_else(|| settings::find(&upstream));
+            assert!(known.is_some(), "{name} is not in the table of settings");
+        }
+    }
+}

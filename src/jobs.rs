@@ -1,6 +1,8 @@
 //! Background work: writing what the hot path only noted, reading the change feed, waking sockets whose sign-in
 //! ended on another replica, keeping idle refresh tokens alive, and removing old rows.
 
+mod refresh_idle;
+
 use std::future::Future;
 use std::time::Duration;
 
@@ -8,7 +10,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::app::{App, SharedApp};
 use crate::db::changes::{self, Change, ChangeKind};
-use crate::db::{api_keys, connect_sessions, connections, integrations, job_leases, oauth_sessions};
+use crate::db::{
+    ConnectionRowId, IntegrationId, api_keys, connect_sessions, connections, integrations, job_leases,
+    oauth_sessions,
+};
+use crate::fanout::Wake;
 use crate::start::watch_catalog;
 
 const FLUSH_EVERY: Duration = Duration::from_secs(2);
@@ -19,12 +25,20 @@ const FEED_KEPT: TimeDelta = TimeDelta::minutes(10);
 const SOCKETS_EVERY: Duration = Duration::from_secs(1);
 const LEASE: TimeDelta = TimeDelta::minutes(15);
 
+pub use refresh_idle::refresh_idle;
+
 /// Starts every job; they end when the application stops.
 pub fn spawn(app: &SharedApp) {
     every(app, FLUSH_EVERY, |app| async move { flush(&app).await });
-    every(app, SOCKETS_EVERY, |app| async move { report("sockets", deliver_outcomes(&app).await) });
     every(app, app.config.jobs.cleanup_every, |app| async move { report("cleanup", clean_up(&app).await) });
+    every(
+        app,
+        app.config.jobs.refresh_every,
+        |app| async move { report("refresh", refresh_idle(&app).await) },
+    );
+    app.lifecycle.tasks.spawn(follow_outcomes(app.clone()));
     app.lifecycle.tasks.spawn(follow_feed(app.clone()));
+    app.lifecycle.tasks.spawn(app.fanout.clone().listen(app.lifecycle.stopping.clone()));
     app.lifecycle.tasks.spawn(watch_catalog(app.clone()));
 }
 
@@ -62,6 +76,10 @@ pub async fn flush(app: &App) {
     if !used.is_empty() {
         report("last used", api_keys::touch(&app.db, &used, now).await);
     }
+    let (connections, times) = app.fetched.drain();
+    if !connections.is_empty() {
+        report("last fetched", connections::touch_fetched(&app.db, &connections, &times).await);
+    }
 }
 
 /// Delivers the outcomes of sign-ins that ended on another replica, or before the socket came.
@@ -76,11 +94,23 @@ pub async fn deliver_outcomes(app: &App) -> sqlx::Result<()> {
     Ok(())
 }
 
+async fn follow_outcomes(app: SharedApp) {
+    loop {
+        tokio::select! {
+            () = app.lifecycle.stopping.cancelled() => return,
+            () = app.fanout.called(Wake::Sockets) => {}
+            () = tokio::time::sleep(SOCKETS_EVERY) => {}
+        }
+        report("sockets", deliver_outcomes(&app).await);
+    }
+}
+
 async fn follow_feed(app: SharedApp) {
     let mut seen = SeenChanges::default();
     loop {
         tokio::select! {
             () = app.lifecycle.stopping.cancelled() => return,
+            () = app.fanout.called(Wake::Feed) => {}
             () = tokio::time::sleep(FEED_EVERY) => {}
         }
         match changes::list_since(&app.db, app.clock.now() - FEED_OVERLAP).await {
@@ -106,7 +136,8 @@ impl SeenChanges {
 fn forget(app: &App, change: Change) {
     match change.kind {
         ChangeKind::ApiKey | ChangeKind::Environment => app.keys.forget_environment(change.environment_id),
-        ChangeKind::Integration | ChangeKind::Connection => {}
+        ChangeKind::Integration => app.forget_integration(IntegrationId(change.subject_id)),
+        ChangeKind::Connection => app.forget_connection(ConnectionRowId(change.subject_id)),
     }
 }
 

@@ -75,7 +75,11 @@ impl KeyCache {
 ///
 /// # Errors
 /// The database did not answer: an outage must not look like bad credentials.
-pub async fn find_identity(app: &App, secret: &str, is_script: bool) -> sqlx::Result<Option<Arc<KeyIdentity>>> {
+pub async fn find_identity(
+    app: &App,
+    secret: &str,
+    is_script: bool,
+) -> sqlx::Result<Option<Arc<KeyIdentity>>> {
     let now = app.clock.now();
     let cache_key = (sha256(secret.as_bytes()), is_script);
     if let Some(cached) = app.keys.identities.get(&cache_key, now) {

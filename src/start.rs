@@ -16,9 +16,11 @@ use crate::config::{Config, OutboundConfig};
 use crate::crypto::Cipher;
 use crate::db::{encryption_keys, pool, refresh_leases};
 use crate::egress::{Egress, EgressConfig, OutboundProxyConfig, PolicySet};
+use crate::fanout::Fanout;
 use crate::hub::Hub;
 use crate::keys::KeyCache;
 use crate::limiter::Limiter;
+use crate::refresh::{FetchedQueue, Flights};
 use crate::rng::Rng;
 
 pub use account::{EnvironmentKeys, create_environment};
@@ -89,7 +91,8 @@ fn open_embedded(config: &Config) -> Result<Database, StartError> {
 #[cfg(not(feature = "embedded-db"))]
 fn open_embedded(_config: &Config) -> Result<Database, StartError> {
     Err(StartError(
-        "NANGO_DATABASE_URL is not set, and this build has no embedded database. Set it to a PostgreSQL URL.".into(),
+        "NANGO_DATABASE_URL is not set, and this build has no embedded database. Set it to a PostgreSQL URL."
+            .into(),
     ))
 }
 
@@ -124,6 +127,9 @@ pub async fn build(config: Config, pool: PgPool, clock: Clock, rng: Rng) -> Resu
         keys: KeyCache::default(),
         limiter: Limiter::default(),
         hub: Hub::default(),
+        fanout: Arc::new(Fanout::new(config.redis_url.as_ref())?),
+        flights: Flights::default(),
+        fetched: FetchedQueue::default(),
         replica: rng.uuid(),
         lifecycle: Lifecycle::default(),
         config,

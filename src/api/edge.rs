@@ -35,10 +35,7 @@ const SECURITY_HEADERS: [(HeaderName, HeaderValue); 7] = [
     (HeaderName::from_static("x-download-options"), HeaderValue::from_static("noopen")),
     (header::X_DNS_PREFETCH_CONTROL, HeaderValue::from_static("off")),
     (header::REFERRER_POLICY, HeaderValue::from_static("strict-origin")),
-    (
-        header::STRICT_TRANSPORT_SECURITY,
-        HeaderValue::from_static("max-age=5184000; includeSubDomains"),
-    ),
+    (header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=5184000; includeSubDomains")),
 ];
 
 /// Where an extractor leaves the state of the caller's rate limit for the answer's headers.

@@ -132,9 +132,9 @@ impl<T: Send + Sync> FromRequestParts<T> for PathTree {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &T) -> Result<Self, ApiError> {
-        let params = RawPathParams::from_request_parts(parts, state)
-            .await
-            .map_err(|_| ApiError::bad_request("invalid_uri_params", "The path is not percent-encoded UTF-8."))?;
+        let params = RawPathParams::from_request_parts(parts, state).await.map_err(|_| {
+            ApiError::bad_request("invalid_uri_params", "The path is not percent-encoded UTF-8.")
+        })?;
         let members: Map<String, Value> =
             params.iter().map(|(name, value)| (name.to_owned(), Value::String(value.to_owned()))).collect();
         Ok(PathTree(Value::Object(members)))
@@ -205,7 +205,8 @@ async fn find_key(app: &App, secret: &str, is_script: bool) -> Result<Arc<KeyIde
         return Err(ApiError::unauthorized("invalid_secret_key_format", "The API key is not a UUID v4."));
     }
     let identity = keys::find_identity(app, secret, is_script).await?;
-    identity.ok_or_else(|| ApiError::unauthorized("unknown_account", "The API key is unknown or was revoked."))
+    identity
+        .ok_or_else(|| ApiError::unauthorized("unknown_account", "The API key is unknown or was revoked."))
 }
 
 /// The live session of a token, with its environment.
@@ -217,12 +218,17 @@ pub async fn find_session(app: &App, token: &str) -> Result<(ConnectSession, Arc
         ));
     }
     let hashes = app.cipher.lookup_hashes(token);
-    let session = connect_sessions::find_by_hash(&app.db, &hashes, app.clock.now()).await?.ok_or_else(|| {
-        ApiError::unauthorized("unknown_connect_session_token", "The connect session is unknown, expired or deleted.")
-    })?;
+    let session =
+        connect_sessions::find_by_hash(&app.db, &hashes, app.clock.now()).await?.ok_or_else(|| {
+            ApiError::unauthorized(
+                "unknown_connect_session_token",
+                "The connect session is unknown, expired or deleted.",
+            )
+        })?;
     let environment = environments::find(&app.db, session.environment_id).await?;
-    let environment =
-        environment.ok_or_else(|| ApiError::unauthorized("unknown_account", "The environment does not exist any more."))?;
+    let environment = environment.ok_or_else(|| {
+        ApiError::unauthorized("unknown_account", "The environment does not exist any more.")
+    })?;
     Ok((session, Arc::new(environment)))
 }
 

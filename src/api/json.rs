@@ -50,7 +50,11 @@ async fn parse_body(request: Request, limit: u64) -> Result<Request, ApiError> {
 }
 
 fn wrong_content_type() -> ApiError {
-    ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_content_type", "Send JSON with Content-Type: application/json.")
+    ApiError::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "invalid_content_type",
+        "Send JSON with Content-Type: application/json.",
+    )
 }
 
 fn has_body(headers: &HeaderMap) -> bool {
@@ -62,14 +66,20 @@ fn has_body(headers: &HeaderMap) -> bool {
 /// # Errors
 /// 413 when it is larger than `limit` bytes, 400 when the client goes away.
 pub async fn read_limited(headers: &HeaderMap, body: Body, limit: u64) -> Result<Bytes, ApiError> {
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let announced =
+        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > limit) {
         return Err(too_large(limit));
     }
     let max = usize::try_from(limit).unwrap_or(usize::MAX);
     to_bytes(body, max).await.map_err(|error| {
-        let is_limit = std::error::Error::source(&error).is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>());
-        if is_limit { too_large(limit) } else { ApiError::bad_request("invalid_json", "The body ended too early.") }
+        let is_limit = std::error::Error::source(&error)
+            .is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>());
+        if is_limit {
+            too_large(limit)
+        } else {
+            ApiError::bad_request("invalid_json", "The body ended too early.")
+        }
     })
 }
 
@@ -84,7 +94,8 @@ fn parse(bytes: &[u8]) -> Result<Value, ApiError> {
         return Ok(json!({}));
     }
     let invalid = |reason: String| ApiError::bad_request("invalid_json", reason);
-    let value: Value = serde_json::from_slice(bytes).map_err(|error| invalid(format!("The body is not JSON: {error}.")))?;
+    let value: Value =
+        serde_json::from_slice(bytes).map_err(|error| invalid(format!("The body is not JSON: {error}.")))?;
     match value {
         Value::Object(_) | Value::Array(_) => Ok(value),
         _ => Err(invalid("The body must be a JSON object or array.".into())),
@@ -139,7 +150,9 @@ fn is_json(headers: &HeaderMap) -> bool {
 /// Weak comparison (RFC 9110, section 8.8.3.2) with a list of tags or `*`.
 fn lists(known: &HeaderValue, tag: &str) -> bool {
     let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
-    known.to_str().is_ok_and(|list| list.trim() == "*" || list.split(',').any(|one| opaque(one) == opaque(tag)))
+    known
+        .to_str()
+        .is_ok_and(|list| list.trim() == "*" || list.split(',').any(|one| opaque(one) == opaque(tag)))
 }
 
 #[cfg(test)]
@@ -148,14 +161,18 @@ mod tests {
 
     #[test]
     fn only_objects_and_arrays_are_json_bodies() {
-        for (text, ok) in [("{}", true), ("[1]", true), ("", true), ("1", false), ("null", false), ("{", false)] {
+        for (text, ok) in
+            [("{}", true), ("[1]", true), ("", true), ("1", false), ("null", false), ("{", false)]
+        {
             assert_eq!(parse(text.as_bytes()).is_ok(), ok, "{text}");
         }
     }
 
     #[test]
     fn entity_tags_compare_weakly() {
-        for (known, matches) in [("W/\"a\"", true), ("\"a\"", true), ("\"b\", W/\"a\"", true), ("*", true), ("\"b\"", false)] {
+        for (known, matches) in
+            [("W/\"a\"", true), ("\"a\"", true), ("\"b\", W/\"a\"", true), ("*", true), ("\"b\"", false)]
+        {
             assert_eq!(lists(&HeaderValue::from_static(known), "W/\"a\""), matches, "{known}");
         }
     }

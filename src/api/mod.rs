@@ -30,6 +30,7 @@ fn json_routes() -> Vec<Route> {
 /// Routes whose bodies are not JSON, or that have none.
 fn plain_routes() -> Vec<Route> {
     vec![
+        ("/", get(health::get_index)),
         ("/health", get(health::get_health)),
         ("/ready", get(health::get_ready)),
     ]
@@ -47,21 +48,20 @@ pub fn router(app: SharedApp) -> Router {
     for (path, methods) in json_routes() {
         guarded = guarded.route(path, methods.fallback(not_found));
     }
-    let mut router = guarded.route_layer(from_fn_with_state(app.clone(), json::json_routes));
+    let mut router = guarded.layer(from_fn_with_state(app.clone(), json::json_routes));
     for (path, methods) in plain_routes() {
         router = router.route(path, methods.fallback(not_found));
     }
-    router
-        .fallback(not_found)
-        .layer(from_fn_with_state(app.clone(), edge::edge))
-        .with_state(app)
+    router.fallback(not_found).layer(from_fn_with_state(app.clone(), edge::edge)).with_state(app)
 }
 
 /// Unknown paths, and known paths with another method: a page for browsers, JSON for everybody else.
 async fn not_found(request: Request) -> Response {
-    let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let accept =
+        request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if request.method() == Method::GET && prefers_html(accept) {
-        return (StatusCode::NOT_FOUND, Html(include_str!("../../assets/templates/not_found.html"))).into_response();
+        return (StatusCode::NOT_FOUND, Html(include_str!("../../assets/templates/not_found.html")))
+            .into_response();
     }
     ApiError::not_found("There is nothing at this address.").into_response()
 }

@@ -3,7 +3,9 @@
 /// Whether `granted` covers `required`: equal, or a wildcard `a:b:*` over everything below `a:b:`.
 pub fn covers(granted: &str, required: &str) -> bool {
     granted == required
-        || granted.strip_suffix('*').is_some_and(|prefix| prefix.ends_with(':') && required.starts_with(prefix))
+        || granted
+            .strip_suffix('*')
+            .is_some_and(|prefix| prefix.ends_with(':') && required.starts_with(prefix))
 }
 
 /// Whether any of the granted scopes covers the required one.

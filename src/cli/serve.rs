@@ -1,6 +1,7 @@
 //! `hitchpost serve`: starts everything, tells a new operator where to look, and stops gracefully.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 
@@ -10,6 +11,9 @@ use crate::config::{Config, Settings};
 use crate::rng::Rng;
 use crate::start::{self, Database, StartError};
 use crate::{jobs, server};
+
+/// How long background work, such as a refresh that the provider has not answered, may take at the end.
+const STOP_BOUND: Duration = Duration::from_secs(30);
 
 pub async fn serve(settings: Settings) -> Result<ExitCode, StartError> {
     let Settings { config, warnings } = settings;
@@ -30,7 +34,9 @@ pub async fn serve(settings: Settings) -> Result<ExitCode, StartError> {
 async fn bind(config: &Config) -> Result<TcpListener, StartError> {
     let address = format!("{}:{}", config.http.host, config.http.port);
     TcpListener::bind(&address).await.map_err(|error| {
-        StartError(format!("The address {address} cannot be used: {error}. Set SERVER_PORT or HITCHPOST_HOST."))
+        StartError(format!(
+            "The address {address} cannot be used: {error}. Set SERVER_PORT or HITCHPOST_HOST."
+        ))
     })
 }
 
@@ -72,7 +78,9 @@ async fn stop(app: &SharedApp, serving: tokio::task::JoinHandle<()>) {
     app.lifecycle.stopping.cancel();
     let _ = serving.await;
     app.lifecycle.tasks.close();
-    app.lifecycle.tasks.wait().await;
+    if tokio::time::timeout(STOP_BOUND, app.lifecycle.tasks.wait()).await.is_err() {
+        tracing::warn!("background work was still running after 30 s; it is cut off");
+    }
     jobs::flush(app).await;
 }
 

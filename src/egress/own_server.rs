@@ -15,6 +15,7 @@ pub async fn ask(url: &str, limit: Duration) -> Result<StatusCode, EgressError> 
         .body(Empty::<Bytes>::new())
         .map_err(|_| EgressError::Other("the URL cannot be used".to_owned()))?;
     let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
-    let answer = tokio::time::timeout(limit, client.request(request)).await.map_err(|_| EgressError::Timeout)?;
+    let answer =
+        tokio::time::timeout(limit, client.request(request)).await.map_err(|_| EgressError::Timeout)?;
     answer.map(|response| response.status()).map_err(|error| classify_hyper_error(&error))
 }

@@ -49,7 +49,9 @@ async fn fetch_sources(config: &CatalogConfig, egress: &Egress) -> Vec<Source> {
         match Url::parse(name) {
             Ok(url) if matches!(url.scheme(), "http" | "https") => match fetch(egress, url).await {
                 Ok(text) => sources.push(Source::Text { name: name.clone(), text }),
-                Err(reason) => tracing::warn!(catalog.source = name, "the catalog cannot be fetched: {reason}"),
+                Err(reason) => {
+                    tracing::warn!(catalog.source = name, "the catalog cannot be fetched: {reason}")
+                }
             },
             _ => sources.push(Source::Path(name.into())),
         }

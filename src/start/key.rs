@@ -44,7 +44,10 @@ fn create(path: &Path, rng: &Rng) -> Result<Cipher, StartError> {
 /// Creates the data directory so that only its owner can enter it.
 pub fn prepare_data_dir(path: &Path) -> Result<(), StartError> {
     let failed = |error: std::io::Error| {
-        StartError(format!("The data directory {} cannot be used: {error}. Set HITCHPOST_DATA_DIR.", path.display()))
+        StartError(format!(
+            "The data directory {} cannot be used: {error}. Set HITCHPOST_DATA_DIR.",
+            path.display()
+        ))
     };
     let existed = path.exists();
     fs::create_dir_all(path).map_err(failed)?;
@@ -53,8 +56,9 @@ pub fn prepare_data_dir(path: &Path) -> Result<(), StartError> {
 
 /// Writes a new file that only its owner can read; never replaces one.
 pub fn write_private(path: &Path, content: &str) -> Result<(), StartError> {
-    let failed =
-        |error: std::io::Error| StartError(format!("The file {} cannot be written: {error}.", path.display()));
+    let failed = |error: std::io::Error| {
+        StartError(format!("The file {} cannot be written: {error}.", path.display()))
+    };
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -94,7 +98,10 @@ mod tests {
     #[test]
     fn a_bad_key_is_explained_without_being_shown() {
         let error = parse("c2VjcmV0", "NANGO_ENCRYPTION_KEY", &Rng::System).err().unwrap().to_string();
-        assert!(error.contains("number 1 of the encryption keys is not the base64 text of exactly 32 bytes"), "{error}");
+        assert!(
+            error.contains("number 1 of the encryption keys is not the base64 text of exactly 32 bytes"),
+            "{error}"
+        );
         assert!(!error.contains("c2VjcmV0"));
     }
 }

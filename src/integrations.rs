@@ -1,0 +1,71 @@
+//! An integration with its secrets opened and its provider at hand. Called by everything that acts for one.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use crate::app::App;
+use crate::catalog::Provider;
+use crate::crypto::{Cipher, CryptoError, Secret};
+use crate::db::EnvironmentId;
+use crate::db::integrations::{self, Integration};
+use crate::error::ApiError;
+
+/// An integration as the flows use it.
+#[derive(Clone)]
+pub struct OpenIntegration {
+    pub row: Integration,
+    /// Missing when the provider left the catalog.
+    pub provider: Option<Arc<Provider>>,
+    pub client_secret: Option<Secret>,
+    /// Operator-set values of `custom` and `integration_config`.
+    pub custom: Map<String, Value>,
+}
+
+impl OpenIntegration {
+    /// Opens the sealed columns and looks the provider up.
+    pub fn open(app: &App, row: Integration) -> Result<Self, CryptoError> {
+        let client_secret =
+            row.oauth_client_secret.as_deref().map(|sealed| app.cipher.open_text(sealed)).transpose()?;
+        let custom = open_object(&app.cipher, row.custom.as_deref())?;
+        let provider = app.catalog.load().get(&row.provider).cloned();
+        Ok(OpenIntegration { row, provider, client_secret, custom })
+    }
+
+    /// The OAuth client id, or empty text.
+    pub fn client_id(&self) -> &str {
+        self.row.oauth_client_id.as_deref().unwrap_or_default()
+    }
+
+    /// Scopes, without empty ones.
+    pub fn scopes(&self) -> impl Iterator<Item = &str> {
+        let text = self.row.oauth_scopes.as_deref().unwrap_or_default();
+        text.split(',').map(str::trim).filter(|scope| !scope.is_empty())
+    }
+}
+
+/// The live integration with this key.
+pub async fn find(
+    app: &App,
+    environment: EnvironmentId,
+    unique_key: &str,
+) -> Result<Option<OpenIntegration>, ApiError> {
+    let row = integrations::find(&app.db, environment, unique_key).await?;
+    Ok(row.map(|row| OpenIntegration::open(app, row)).transpose()?)
+}
+
+/// Opens a sealed JSON object; nothing stored is an empty one.
+pub fn open_object(cipher: &Cipher, sealed: Option<&[u8]>) -> Result<Map<String, Value>, CryptoError> {
+    let Some(sealed) = sealed else { return Ok(Map::new()) };
+    let plain = cipher.open(sealed)?;
+    serde_json::from_slice(&plain).map_err(|_| CryptoError::Malformed)
+}
+
+/// Seals a JSON object; an empty one is stored as nothing.
+pub fn seal_object(cipher: &Cipher, object: &Map<String, Value>) -> Result<Option<Vec<u8>>, CryptoError> {
+    if object.is_empty() {
+        return Ok(None);
+    }
+    let text = serde_json::to_vec(object).map_err(|_| CryptoError::NotSealed)?;
+    cipher.seal(&text).map(Some)
+}

@@ -1,0 +1,89 @@
+//! Fresh credentials: the one place that asks providers for new tokens, and the only writer of refreshed ones.
+//!
+//! A lease on the connection's row makes sure that a rotating refresh token is used once, across replicas and
+//! crashes (`spec` auth-flows, section 8.4). Callers in one process share a flight; other replicas poll the row.
+
+mod bookkeeping;
+mod due;
+mod error;
+mod flight;
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use crate::app::{App, SharedApp};
+use crate::auth::Credentials;
+use crate::connections;
+use crate::db::connections::{self as rows, Connection};
+use crate::integrations::OpenIntegration;
+
+pub use bookkeeping::FetchedQueue;
+pub use due::{expiry_margin, is_expired, needs_refresh};
+pub use error::RefreshError;
+pub use flight::Flights;
+
+/// A connection with credentials that are good now.
+#[derive(Clone)]
+pub struct Fresh {
+    pub connection: Connection,
+    pub credentials: Credentials,
+}
+
+/// How much a caller insists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Force {
+    /// Refresh when due.
+    No,
+    /// Refresh even if the credentials look good and earlier refreshes failed.
+    Yes,
+}
+
+/// Credentials that last, refreshed first when they are due or when the caller insists.
+///
+/// # Errors
+/// The refresh failed, or earlier failures forbid a new attempt.
+pub async fn fresh_credentials(
+    app: &SharedApp,
+    integration: &Arc<OpenIntegration>,
+    connection: Connection,
+    force: Force,
+) -> Result<Fresh, RefreshError> {
+    let now = app.clock.now();
+    app.fetched.note(connection.id, now);
+    if force == Force::No {
+        refuse_hopeless(&connection, now)?;
+    }
+    let credentials = connections::open(app, &connection)?;
+    let due = needs_refresh(integration.provider.as_deref(), &connection, &credentials, force, now);
+    if !due {
+        return Ok(Fresh { connection, credentials });
+    }
+    flight::join(app, integration, connection, force, now).await
+}
+
+/// Earlier failures that forbid an unforced attempt: exhausted, or the last one is seconds ago.
+pub fn refuse_hopeless(connection: &Connection, now: DateTime<Utc>) -> Result<(), RefreshError> {
+    if connection.refresh_exhausted {
+        return Err(RefreshError::exhausted());
+    }
+    let failed_at = connection.last_refresh_failure;
+    if failed_at.is_some_and(|failed_at| now - failed_at < error::BACKOFF) {
+        return Err(RefreshError::backoff());
+    }
+    Ok(())
+}
+
+/// The connection and its credentials as they are stored now.
+async fn reread(app: &App, connection: &Connection) -> Result<Fresh, RefreshError> {
+    let found = rows::find_by_row(&app.db, connection.environment_id, connection.id).await?;
+    let connection = found.ok_or_else(RefreshError::gone)?;
+    let credentials = connections::open(app, &connection)?;
+    Ok(Fresh { connection, credentials })
+}
+
+/// The failure that another replica stored.
+fn stored_error(value: &Value) -> RefreshError {
+    RefreshError::from_json(value)
+}

@@ -1,0 +1,237 @@
+//! One refresh at a time: shared inside this process, guarded by the lease between processes.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use serde_json::{Map, Value};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{Force, Fresh, RefreshError, needs_refresh, reread, stored_error};
+use crate::app::{App, SharedApp};
+use crate::auth::Credentials;
+use crate::connections::{announce_change, seal};
+use crate::db::connections::Connection;
+use crate::db::refresh_leases::{self, Failed, Refreshed};
+use crate::db::{ConnectionRowId, connection_errors};
+use crate::integrations::OpenIntegration;
+use crate::oauth::{self, Renewed};
+
+/// Longer than the 30 s that the calls of one refresh may take together, so that nobody takes the lease from a
+/// refresh that still runs.
+const LEASE: TimeDelta = TimeDelta::seconds(40);
+/// How long callers wait for a refresh elsewhere: a lease of a process that died must be able to run out.
+const PATIENCE: Duration = Duration::from_secs(45);
+const FIRST_POLL: Duration = Duration::from_millis(50);
+const SLOWEST_POLL: Duration = Duration::from_millis(250);
+/// Failures on this many days exhaust a connection.
+const DAYS_UNTIL_EXHAUSTED: i16 = 4;
+
+type Outcome = Result<Fresh, RefreshError>;
+type Landing = watch::Receiver<Option<Outcome>>;
+
+/// The refreshes running in this process.
+#[derive(Default)]
+pub struct Flights(Mutex<HashMap<ConnectionRowId, Landing>>);
+
+impl Flights {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ConnectionRowId, Landing>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits for the running refresh of this connection, or starts one. It runs to its end even when every caller has
+/// gone away, because the provider may already have rotated the token.
+pub async fn join(
+    app: &SharedApp,
+    integration: &Arc<OpenIntegration>,
+    connection: Connection,
+    force: Force,
+    asked_at: DateTime<Utc>,
+) -> Outcome {
+    let mut landing = board(app, integration, connection, force, asked_at);
+    let landed = landing.wait_for(Option::is_some).await;
+    match landed.map(|outcome| outcome.clone()) {
+        Ok(Some(outcome)) => outcome,
+        // The task ended without a result: it panicked, or the process is stopping.
+        _ => Err(RefreshError::timed_out()),
+    }
+}
+
+fn board(
+    app: &SharedApp,
+    integration: &Arc<OpenIntegration>,
+    connection: Connection,
+    force: Force,
+    asked_at: DateTime<Utc>,
+) -> Landing {
+    let mut flights = app.flights.lock();
+    if let Some(running) = flights.get(&connection.id).filter(|landing| landing.has_changed().is_ok()) {
+        return running.clone();
+    }
+    let (sender, landing) = watch::channel(None);
+    flights.insert(connection.id, landing.clone());
+    let (app, integration) = (app.clone(), Arc::clone(integration));
+    app.lifecycle.tasks.clone().spawn(async move {
+        let id = connection.id;
+        let outcome = fly(&app, &integration, &connection, force, asked_at).await;
+        app.flights.lock().remove(&id);
+        let _ = sender.send(Some(outcome));
+    });
+    landing
+}
+
+async fn fly(
+    app: &App,
+    integration: &OpenIntegration,
+    connection: &Connection,
+    force: Force,
+    asked_at: DateTime<Utc>,
+) -> Outcome {
+    let owner = app.rng.uuid();
+    let deadline = Instant::now() + PATIENCE;
+    let mut pause = FIRST_POLL;
+    loop {
+        let now = app.clock.now();
+        let taken =
+            refresh_leases::take(&app.db, connection.environment_id, connection.id, owner, now + LEASE, now)
+                .await?;
+        // Read after taking: another refresh may have ended since the caller looked.
+        let current = reread(app, connection).await?;
+        if let Some(outcome) = answered_elsewhere(integration, &current, force, asked_at, now) {
+            if taken {
+                refresh_leases::give_back(&app.db, connection.id, owner).await?;
+            }
+            return outcome;
+        }
+        if taken {
+            return renew(app, integration, current, owner).await;
+        }
+        if Instant::now() >= deadline {
+            return Err(RefreshError::timed_out());
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(SLOWEST_POLL);
+    }
+}
+
+/// The result of a refresh that another process ended after the caller asked.
+fn answered_elsewhere(
+    integration: &OpenIntegration,
+    current: &Fresh,
+    force: Force,
+    asked_at: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Option<Outcome> {
+    let connection = &current.connection;
+    let ended_since = connection.refresh_ended_at.is_some_and(|ended_at| ended_at > asked_at);
+    if let Some(error) = connection.refresh_error.as_ref().filter(|_| ended_since) {
+        return Some(Err(stored_error(error)));
+    }
+    let provider = integration.provider.as_deref();
+    let is_fresh = !needs_refresh(provider, connection, &current.credentials, Force::No, now);
+    let is_served = if force == Force::Yes { ended_since } else { ended_since || is_fresh };
+    is_served.then(|| Ok(current.clone()))
+}
+
+/// Asks the provider and stores what it said, whatever it said.
+async fn renew(app: &App, integration: &OpenIntegration, current: Fresh, owner: Uuid) -> Outcome {
+    let config = current.connection.connection_config.as_object().cloned().unwrap_or_default();
+    match ask_provider(app, integration, &current.credentials, &config).await {
+        Ok(renewed) => save(app, current.connection, owner, renewed).await,
+        Err(error) => {
+            note_failure(app, &current.connection, owner, &error).await?;
+            Err(error)
+        }
+    }
+}
+
+async fn ask_provider(
+    app: &App,
+    integration: &OpenIntegration,
+    credentials: &Credentials,
+    config: &Map<String, Value>,
+) -> Result<Renewed, RefreshError> {
+    match credentials {
+        Credentials::OAuth2 { .. } => Ok(oauth::refresh_token(app, integration, credentials, config).await?),
+        Credentials::OAuth2Cc { .. } => {
+            Ok(oauth::renew_client_credentials(app, integration, credentials, config).await?)
+        }
+        Credentials::OAuth1 { .. }
+        | Credentials::Basic { .. }
+        | Credentials::ApiKey { .. }
+        | Credentials::Tba { .. }
+        | Credentials::None => Err(RefreshError::unsupported("These credentials are never refreshed.")),
+    }
+}
+
+async fn save(app: &App, connection: Connection, owner: Uuid, renewed: Renewed) -> Outcome {
+    let now = app.clock.now();
+    let sealed = seal(app, &renewed.credentials)?;
+    let patch = Value::Object(renewed.connection_config);
+    let refreshed = Refreshed {
+        id: connection.id,
+        owner,
+        sealed_credentials: &sealed,
+        connection_config: &patch,
+        credentials_expires_at: Some(renewed.credentials.column_expiry(now)),
+        now,
+    };
+    // First and alone: a rotated token must be stored before anything else can fail.
+    if !refresh_leases::save_success(&app.db, refreshed).await? {
+        // Authorized again or deleted meanwhile: what is stored now is newer than this answer.
+        return reread(app, &connection).await;
+    }
+    connection_errors::delete_auth(&app.db, connection.id).await?;
+    announce_change(app, connection.environment_id, connection.id, now).await?;
+    tracing::info!(connection.id = connection.id.0, "credentials refreshed");
+    reread(app, &connection).await
+}
+
+async fn note_failure(
+    app: &App,
+    connection: &Connection,
+    owner: Uuid,
+    error: &RefreshError,
+) -> Result<(), RefreshError> {
+    if !error.is_providers() {
+        refresh_leases::give_back(&app.db, connection.id, owner).await?;
+        return Ok(());
+    }
+    let now = app.clock.now();
+    let attempts = attempts_after_failure(connection, now.date_naive());
+    let failed = Failed {
+        id: connection.id,
+        owner,
+        error: &error.to_json(),
+        attempts,
+        exhausted: attempts >= DAYS_UNTIL_EXHAUSTED,
+        now,
+    };
+    if refresh_leases::save_failure(&app.db, failed).await? {
+        let log_id = crate::logs::operation_id(app);
+        connection_errors::insert_auth(&app.db, connection.id, &log_id, now).await?;
+        announce_change(app, connection.environment_id, connection.id, now).await?;
+        tracing::warn!(
+            connection.id = connection.id.0,
+            operation.id = log_id,
+            error.code = error.kind,
+            attempts,
+            "credentials could not be refreshed"
+        );
+    }
+    Ok(())
+}
+
+/// Failures count once per UTC day.
+fn attempts_after_failure(connection: &Connection, today: NaiveDate) -> i16 {
+    let before = connection.refresh_attempts.unwrap_or(0);
+    match connection.last_refresh_failure {
+        None => 1,
+        Some(failed_at) if failed_at.date_naive() < today => before.saturating_add(1),
+        Some(_) => before.max(1),
+    }
+}

@@ -1,0 +1,24 @@
+//! The world of the tests. One database per test process, one environment per test.
+
+pub mod app;
+pub mod case;
+pub mod client;
+
+use std::future::Future;
+use std::sync::LazyLock;
+
+use tokio::runtime::Runtime;
+
+pub use app::TestApp;
+pub use case::{Case, check};
+pub use client::{Client, Reply};
+
+/// One runtime for the whole process, because all tests share the database's one connection.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().expect("threads start")
+});
+
+/// Runs the body of a test.
+pub fn run<F: Future<Output = ()>>(test: F) {
+    RUNTIME.block_on(test);
+}
