@@ -92,9 +92,7 @@ fn with_settings(command: Command) -> ExitCode {
 #[expect(clippy::disallowed_methods, reason = "the one place that hands the environment to the settings")]
 fn read_settings() -> Result<Settings, Vec<String>> {
     let names: Vec<String> = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
-    let settings = Config::from_env(&|name| std::env::var(name).ok(), &names)?;
-    start::outbound_policies(&settings.config.outbound)?;
-    Ok(settings)
+    Config::from_env(&|name| std::env::var(name).ok(), &names)
 }
 
 fn run(command: Command, settings: Settings) -> ExitCode {

@@ -17,7 +17,10 @@ pub use document::{env_example, settings_table};
 use reader::Reader;
 pub use reader::{Lookup, is_uuid_v4};
 
-use crate::crypto::Secret;
+use crate::crypto::{Cipher, Secret};
+use crate::egress::PolicySet;
+use crate::fanout::Fanout;
+use crate::rng::Rng;
 
 #[derive(Debug)]
 pub struct Config {
@@ -176,8 +179,26 @@ impl Config {
             state_cookie_required: reader.bool("HITCHPOST_OAUTH_STATE_COOKIE_REQUIRED", true),
             http,
         };
+        config.check_together(&reader);
         let problems = reader.into_problems();
         if problems.is_empty() { Ok(Settings { config, warnings }) } else { Err(problems) }
+    }
+}
+
+impl Config {
+    /// Rules of values that other modules read more closely.
+    fn check_together(&self, reader: &Reader<'_>) {
+        if let Err(problems) = self.outbound.policies() {
+            problems.into_iter().for_each(|problem| reader.complain(problem));
+        }
+        if let Some(Err(error)) =
+            self.keys.encryption.as_ref().map(|list| Cipher::from_key_list(list.expose(), Rng::System))
+        {
+            reader.complain(format!("NANGO_ENCRYPTION_KEY: number {error}."));
+        }
+        if let Err(problem) = Fanout::new(self.redis_url.as_ref()) {
+            reader.complain(problem);
+        }
     }
 }
 
@@ -357,6 +378,18 @@ impl LimitConfig {
 }
 
 impl OutboundConfig {
+    /// The outbound policies of the settings.
+    ///
+    /// # Errors
+    /// Every mistake, one sentence each.
+    pub fn policies(&self) -> Result<PolicySet, Vec<String>> {
+        PolicySet::parse(
+            self.policy.as_deref(),
+            self.oauth_policy.as_deref(),
+            self.override_denylist.as_deref(),
+        )
+    }
+
     fn read(reader: &Reader<'_>, lookup: Lookup<'_>) -> Self {
         const DENYLIST: &str = "NANGO_PROXY_BASE_URL_OVERRIDE_DENYLIST";
         let proxy =
@@ -495,6 +528,9 @@ mod tests {
             ("NANGO_SECRET_KEY_DEV", "secret"),
             ("NANGO_DATABASE_URL", "mysql://x"),
             ("SMTP_URL", "nope"),
+            ("NANGO_OUTBOUND_URL_POLICY", r#"{"mode":"strict"}"#),
+            ("NANGO_ENCRYPTION_KEY", "short"),
+            ("NANGO_REDIS_URL", "http://redis"),
         ])
         .unwrap_err();
         for (name, problem) in [
@@ -504,12 +540,14 @@ mod tests {
             ("NANGO_SECRET_KEY_DEV", "expected a UUID v4"),
             ("NANGO_DATABASE_URL", "expected a URL such as"),
             ("SMTP_URL", "expected an absolute URL"),
+            ("NANGO_ENCRYPTION_KEY", "number 1 of the encryption keys is not"),
+            ("NANGO_REDIS_URL", "expected a URL such as"),
         ] {
             let found = problems.iter().any(|text| text.starts_with(&format!("{name}: {problem}")));
             assert!(found, "{name}: {problems:?}");
         }
-        assert_eq!(problems.len(), 6, "{problems:?}");
-        assert!(problems.iter().all(|problem| problem.ends_with('.')));
+        assert!(problems.iter().any(|problem| problem.starts_with("NANGO_OUTBOUND_URL_POLICY")));
+        assert_eq!(problems.len(), 9, "{problems:?}");
         assert!(!problems.iter().any(|problem| problem.contains("secret")), "values stay unsaid");
     }
 

@@ -1,14 +1,28 @@
 //! OAuth 2: the popup flow and the calls to token endpoints.
+//!
+//! Called by the popup's routes, by the JSON route for client credentials and by `refresh`. Never answers HTTP itself
+//! (`crate::api` does) and never keeps a token: the callers store what is returned.
 
+mod answer;
+mod assertion;
+mod client_credentials;
+mod redaction;
+mod token_call;
 mod token_error;
+mod token_refresh;
+mod tokens;
+
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::app::App;
 use crate::auth::Credentials;
+use crate::catalog::Provider;
 use crate::integrations::OpenIntegration;
 
+pub use client_credentials::{ClientCredentialsInput, obtain_client_credentials, renew_client_credentials};
 pub use token_error::TokenError;
+pub use token_refresh::refresh_token;
 
 /// New credentials, and what of the answer belongs into the connection config.
 pub struct Renewed {
@@ -16,22 +30,12 @@ pub struct Renewed {
     pub connection_config: Map<String, Value>,
 }
 
-/// Asks the token endpoint for a successor of an OAUTH2 token (RFC 6749, section 6).
-pub async fn refresh_token(
-    _app: &App,
-    _integration: &OpenIntegration,
-    _credentials: &Credentials,
-    _config: &Map<String, Value>,
-) -> Result<Renewed, TokenError> {
-    Err(TokenError::new("refresh_token_external_error", "Refreshing comes with the popup flow."))
-}
-
-/// Asks the token endpoint for a new OAUTH2_CC token (RFC 6749, section 4.4).
-pub async fn renew_client_credentials(
-    _app: &App,
-    _integration: &OpenIntegration,
-    _credentials: &Credentials,
-    _config: &Map<String, Value>,
-) -> Result<Renewed, TokenError> {
-    Err(TokenError::new("client_credentials_fetch_error", "Refreshing comes with the popup flow."))
+fn provider_of<'i>(
+    integration: &'i OpenIntegration,
+    kind: &'static str,
+) -> Result<&'i Arc<Provider>, TokenError> {
+    integration.provider.as_ref().ok_or_else(|| {
+        let name = &integration.row.provider;
+        TokenError::new(kind, format!("The provider `{name}` is not in the catalog any more."))
+    })
 }

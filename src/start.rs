@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::config::{Config, OutboundConfig};
 use crate::crypto::Cipher;
 use crate::db::{encryption_keys, pool, refresh_leases};
-use crate::egress::{Egress, EgressConfig, OutboundProxyConfig, PolicySet};
+use crate::egress::{Egress, EgressConfig, OutboundProxyConfig};
 use crate::fanout::Fanout;
 use crate::hub::Hub;
 use crate::keys::KeyCache;
@@ -161,7 +161,7 @@ async fn check_keys(pool: &PgPool, cipher: &Cipher, clock: &Clock) -> Result<(),
 }
 
 fn build_egress(config: &OutboundConfig) -> Result<Egress, StartError> {
-    let policies = outbound_policies(config).map_err(|problems| problems.join(" "))?;
+    let policies = config.policies().map_err(|problems| problems.join(" "))?;
     let mut egress = EgressConfig::new(policies);
     egress.extra_ca_file.clone_from(&config.extra_certificates);
     egress.outbound_proxy = OutboundProxyConfig {
@@ -170,16 +170,4 @@ fn build_egress(config: &OutboundConfig) -> Result<Egress, StartError> {
         except: config.no_proxy.clone(),
     };
     Ok(Egress::new(egress)?)
-}
-
-/// The outbound policies of the settings.
-///
-/// # Errors
-/// Every mistake, one sentence each.
-pub fn outbound_policies(config: &OutboundConfig) -> Result<PolicySet, Vec<String>> {
-    PolicySet::parse(
-        config.policy.as_deref(),
-        config.oauth_policy.as_deref(),
-        config.override_denylist.as_deref(),
-    )
 }

@@ -17,6 +17,8 @@ use crate::limiter::Usage;
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const OWN_REQUEST_ID: HeaderName = HeaderName::from_static("x-hitchpost-request-id");
 
+// Wire: JSON always names its charset.
+const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("GET,HEAD,PUT,PATCH,POST,DELETE");
 const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
     "Authorization, Content-Type, Accept, Origin, X-Requested-With, Nango-Activity-Log-Id, Nango-Is-Dry-Run, \
@@ -110,6 +112,9 @@ fn finish(app: &SharedApp, mut response: Response, id: &str, slot: &RateLimitSlo
     headers.entry(header::ACCESS_CONTROL_EXPOSE_HEADERS).or_insert(EXPOSED_HEADERS);
     for (name, value) in SECURITY_HEADERS {
         headers.entry(name).or_insert(value);
+    }
+    if !from_provider && headers.get(header::CONTENT_TYPE).is_some_and(|value| value == "application/json") {
+        headers.insert(header::CONTENT_TYPE, JSON);
     }
     if let Some(usage) = slot.0.get().filter(|_| !from_provider) {
         add_rate_limit(headers, usage, app);

@@ -103,6 +103,20 @@ impl<S: Scope> FromRequestParts<SharedApp> for KeyOrSession<S> {
     }
 }
 
+/// Anybody; the client address has a window of its own. For public routes that cost something.
+pub struct AnyAddress;
+
+impl FromRequestParts<SharedApp> for AnyAddress {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, ApiError> {
+        if let Some(address) = client_address(parts, app.config.http.trusted_proxy_hops) {
+            limit(parts, app, Bucket::Address(address), app.config.limits.per_minute)?;
+        }
+        Ok(AnyAddress)
+    }
+}
+
 /// The query string, parsed by the wire's grammar.
 pub struct QueryTree(pub Value);
 
@@ -164,6 +178,13 @@ impl<T> IntoApiError<T> for Result<T, Issues> {
 
     fn in_headers(self) -> Result<T, ApiError> {
         self.map_err(|issues| invalid("invalid_headers", &issues))
+    }
+}
+
+impl Issues {
+    /// The answer to issues of a body that were found after reading it.
+    pub fn in_body(&self) -> ApiError {
+        invalid("invalid_body", self)
     }
 }
 
@@ -242,7 +263,8 @@ fn require_scope<S: Scope>(identity: &KeyIdentity) -> Result<Arc<Environment>, A
     }
 }
 
-fn limit(parts: &Parts, app: &App, bucket: Bucket, per_minute: u64) -> Result<(), ApiError> {
+/// Takes a point from a bucket and tells the answer's headers.
+pub(super) fn limit(parts: &Parts, app: &App, bucket: Bucket, per_minute: u64) -> Result<(), ApiError> {
     if !app.config.limits.enabled {
         return Ok(());
     }
@@ -266,7 +288,7 @@ pub fn limit_session(
 }
 
 /// Refuses addresses that failed to authenticate too often, before anything is looked up.
-fn throttle_guessing(parts: &Parts, app: &App) -> Result<(), ApiError> {
+pub(super) fn throttle_guessing(parts: &Parts, app: &App) -> Result<(), ApiError> {
     if !app.config.limits.enabled {
         return Ok(());
     }
@@ -281,7 +303,8 @@ fn throttle_guessing(parts: &Parts, app: &App) -> Result<(), ApiError> {
     Err(too_many_requests(&parts.method, parts.uri.path()))
 }
 
-fn note_failure(parts: &Parts, app: &App, error: &ApiError) {
+/// Counts a failed authentication for the caller's address.
+pub(super) fn note_failure(parts: &Parts, app: &App, error: &ApiError) {
     if error.status() != axum::http::StatusCode::UNAUTHORIZED {
         return;
     }

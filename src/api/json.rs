@@ -45,7 +45,7 @@ async fn parse_body(request: Request, limit: u64) -> Result<Request, ApiError> {
     }
     let (mut parts, body) = request.into_parts();
     let bytes = read_limited(&parts.headers, body, limit).await?;
-    parts.extensions.insert(ParsedBody(Some(parse(&bytes)?)));
+    parts.extensions.insert(ParsedBody(Some(parse_json(&bytes)?)));
     Ok(Request::from_parts(parts, Body::empty()))
 }
 
@@ -89,7 +89,7 @@ pub fn too_large(limit: u64) -> ApiError {
 }
 
 /// Objects and arrays only; an empty body is an empty object.
-fn parse(bytes: &[u8]) -> Result<Value, ApiError> {
+pub fn parse_json(bytes: &[u8]) -> Result<Value, ApiError> {
     if bytes.is_empty() {
         return Ok(json!({}));
     }
@@ -164,7 +164,7 @@ mod tests {
         for (text, ok) in
             [("{}", true), ("[1]", true), ("", true), ("1", false), ("null", false), ("{", false)]
         {
-            assert_eq!(parse(text.as_bytes()).is_ok(), ok, "{text}");
+            assert_eq!(parse_json(text.as_bytes()).is_ok(), ok, "{text}");
         }
     }
 

@@ -1,12 +1,18 @@
 //! The public HTTP API. This file is the list of every route, in the order of the reference documentation.
 
 pub mod client_address;
+mod connect_sessions;
+mod connections;
 pub mod edge;
 pub mod extract;
+pub mod frontend;
 mod health;
 pub mod input;
+mod integrations;
 pub mod json;
+pub mod last_segment;
 pub mod path;
+mod providers;
 pub mod scope;
 
 use axum::Router;
@@ -14,7 +20,7 @@ use axum::extract::Request;
 use axum::http::{Method, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, post};
 
 use crate::app::SharedApp;
 use crate::error::ApiError;
@@ -24,7 +30,41 @@ type Route = (&'static str, MethodRouter<SharedApp>);
 
 /// Routes with the content-type guard: bodies are JSON.
 fn json_routes() -> Vec<Route> {
-    vec![]
+    vec![
+        ("/providers", get(providers::list_providers)),
+        ("/providers/{provider}", get(providers::get_provider)),
+        ("/integrations", get(integrations::list_integrations).post(integrations::create_integration)),
+        ("/integrations/quickstart", integration().post(integrations::create_quickstart_integration)),
+        ("/integrations/{unique_key}", integration()),
+        ("/connections", get(connections::list_connections).post(connections::import_connection)),
+        ("/connection", get(connections::list_connections)),
+        ("/connections/metadata", metadata(connection())),
+        ("/connection/metadata", metadata(connection())),
+        ("/connections/{connection_id}", connection().patch(connections::update_connection)),
+        ("/connection/{connection_id}", connection()),
+        ("/connect/sessions", post(connect_sessions::create_connect_session)),
+        ("/connect/sessions/reconnect", post(connect_sessions::create_reconnect_session)),
+        (
+            "/connect/session",
+            get(connect_sessions::get_connect_session).delete(connect_sessions::delete_connect_session),
+        ),
+    ]
+}
+
+/// What one connection answers to under both of its paths; also where a literal shadows its id for another method.
+fn connection() -> MethodRouter<SharedApp> {
+    get(connections::get_connection).delete(connections::delete_connection)
+}
+
+fn metadata(connection: MethodRouter<SharedApp>) -> MethodRouter<SharedApp> {
+    connection.post(connections::set_metadata).patch(connections::merge_metadata)
+}
+
+/// What one integration answers to; also where a literal shadows its key for another method.
+fn integration() -> MethodRouter<SharedApp> {
+    get(integrations::get_integration)
+        .patch(integrations::update_integration)
+        .delete(integrations::delete_integration)
 }
 
 /// Routes whose bodies are not JSON, or that have none.
@@ -33,6 +73,8 @@ fn plain_routes() -> Vec<Route> {
         ("/", get(health::get_index)),
         ("/health", get(health::get_health)),
         ("/ready", get(health::get_ready)),
+        ("/providers.json", get(providers::get_raw_catalog)),
+        ("/images/template-logos/{file}", get(providers::get_template_logo)),
     ]
 }
 

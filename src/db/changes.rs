@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 
-use super::EnvironmentId;
+use super::{ConnectionRowId, EnvironmentId};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChangeKind {
@@ -51,6 +51,26 @@ pub async fn insert(
         kind.as_str(),
         environment as EnvironmentId,
         subject,
+        now
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Notes that several connections changed at once.
+pub async fn insert_connections(
+    db: impl PgExecutor<'_>,
+    environment: EnvironmentId,
+    connections: &[ConnectionRowId],
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO changes (kind, environment_id, subject_id, created_at)
+         SELECT $1, $2, changed.id, $4 FROM unnest($3::bigint[]) AS changed (id)",
+        ChangeKind::Connection.as_str(),
+        environment as EnvironmentId,
+        connections as &[ConnectionRowId],
         now
     )
     .execute(db)

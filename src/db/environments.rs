@@ -57,6 +57,22 @@ pub async fn find(db: impl PgExecutor<'_>, id: EnvironmentId) -> sqlx::Result<Op
     .await
 }
 
+/// A live environment by its public key.
+pub async fn find_by_public_key(
+    db: impl PgExecutor<'_>,
+    public_key: Uuid,
+) -> sqlx::Result<Option<Environment>> {
+    sqlx::query_as!(
+        Environment,
+        r#"SELECT id AS "id: EnvironmentId", account_id AS "account_id: AccountId", uuid, name, is_production,
+                  callback_url, hmac_enabled, hmac_key
+           FROM environments WHERE public_key = $1 AND deleted_at IS NULL"#,
+        public_key
+    )
+    .fetch_optional(db)
+    .await
+}
+
 /// A live environment by name, within the oldest account.
 pub async fn find_by_name(db: impl PgExecutor<'_>, name: &str) -> sqlx::Result<Option<Environment>> {
     sqlx::query_as!(

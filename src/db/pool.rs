@@ -17,6 +17,8 @@ const MIGRATION_LOCK: i64 = 0x4869_7463_6870_6f73;
 pub enum DatabaseError {
     #[error("The database URL cannot be used: {0}.")]
     Url(sqlx::Error),
+    #[error("PostgreSQL refused the connection: {0}.")]
+    Refused(sqlx::Error),
     #[error("PostgreSQL did not answer within {} seconds. The last error was: {last}.", waited.as_secs())]
     Unreachable { waited: Duration, last: sqlx::Error },
     #[error(
@@ -69,7 +71,10 @@ pub async fn wait_until_ready(options: &PgConnectOptions, patience: Duration) ->
             }
             Err(error) => error,
         };
-        if waited >= patience || !is_worth_waiting(&last) {
+        if !is_worth_waiting(&last) {
+            return Err(DatabaseError::Refused(last));
+        }
+        if waited >= patience {
             return Err(DatabaseError::Unreachable { waited, last });
         }
         let left = patience.saturating_sub(waited).as_secs();

@@ -1,0 +1,112 @@
+//! Connect sessions over HTTP (`spec` http-api, section 10): the customer's backend opens one, Connect UI reads it.
+
+mod create;
+mod input;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use indexmap::IndexMap;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+pub use create::{create_connect_session, create_reconnect_session};
+
+use self::input::Defaults;
+use super::connections::EndUserBody;
+use super::extract::{IntoApiError, JsonBody, QueryTree, SessionToken};
+use super::input::read_nothing;
+use crate::app::{App, SharedApp};
+use crate::connections::session_end_user;
+use crate::crypto::CryptoError;
+use crate::db::connect_sessions::{self as rows, ConnectSession};
+use crate::db::end_users;
+use crate::error::ApiError;
+
+/// The colour of Connect UI's buttons, light and dark.
+const PRIMARY: &str = "#00B2E3";
+
+/// What Connect UI needs to know about its session.
+#[derive(Serialize)]
+struct SessionBody {
+    // Wire: camel case among snake case.
+    #[serde(rename = "endUser")]
+    end_user: Option<EndUserBody>,
+    #[serde(rename = "connectUISettings")]
+    settings: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allowed_integrations: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    integrations_config_defaults: Option<IndexMap<String, Defaults>>,
+    #[serde(rename = "isReconnecting", skip_serializing_if = "std::ops::Not::not")]
+    is_reconnecting: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    overrides: Option<Value>,
+    #[serde(rename = "websocketsPath")]
+    websockets_path: String,
+}
+
+/// The caller's own session.
+pub async fn get_connect_session(
+    State(app): State<SharedApp>,
+    caller: SessionToken,
+    QueryTree(query): QueryTree,
+    JsonBody(body): JsonBody,
+) -> Result<Json<Value>, ApiError> {
+    read_nothing(Some(&query)).in_query()?;
+    read_nothing(body.as_ref()).in_body()?;
+    let session = caller.session;
+    let body = SessionBody {
+        end_user: find_end_user(&app, &session).await?,
+        settings: connect_ui_settings(),
+        integrations_config_defaults: open_defaults(&app, &session)?,
+        allowed_integrations: session.allowed_integrations,
+        is_reconnecting: session.connection_id.is_some(),
+        overrides: session.overrides,
+        websockets_path: app.config.http.websocket_path.clone(),
+    };
+    Ok(Json(json!({ "data": body })))
+}
+
+/// Ends the caller's own session; its token is unusable from now on.
+pub async fn delete_connect_session(
+    State(app): State<SharedApp>,
+    caller: SessionToken,
+    QueryTree(query): QueryTree,
+    JsonBody(body): JsonBody,
+) -> Result<StatusCode, ApiError> {
+    read_nothing(Some(&query)).in_query()?;
+    read_nothing(body.as_ref()).in_body()?;
+    rows::delete(&app.db, caller.environment.id, caller.session.id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The end user of the connection that is authorized again, or else the one that the session was opened for.
+async fn find_end_user(app: &App, session: &ConnectSession) -> Result<Option<EndUserBody>, ApiError> {
+    let linked = match session.connection_id {
+        Some(id) => end_users::find_by_connection(&app.db, session.environment_id, id).await?,
+        None => None,
+    };
+    Ok(linked.or_else(|| session_end_user(session)).map(EndUserBody::from))
+}
+
+fn open_defaults(
+    app: &App,
+    session: &ConnectSession,
+) -> Result<Option<IndexMap<String, Defaults>>, CryptoError> {
+    let Some(sealed) = &session.integrations_config_defaults else { return Ok(None) };
+    let plain = app.cipher.open(sealed)?;
+    let mut defaults: IndexMap<String, Defaults> =
+        serde_json::from_slice(&plain).map_err(|_| CryptoError::Malformed)?;
+    // Wire: user scopes are never shown.
+    defaults.values_mut().for_each(|entry| entry.user_scopes = None);
+    Ok(Some(defaults))
+}
+
+fn connect_ui_settings() -> Value {
+    json!({
+        "showWatermark": false,
+        "defaultTheme": "system",
+        "theme": {"light": {"primary": PRIMARY}, "dark": {"primary": PRIMARY}},
+    })
+}

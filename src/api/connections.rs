@@ -1,0 +1,56 @@
+//! Connections over HTTP (`spec` http-api, section 8): listing, importing, reading with fresh credentials, changing.
+
+mod change;
+mod import;
+mod input;
+mod list;
+mod metadata;
+mod read;
+mod view;
+
+use serde_json::json;
+
+pub use change::{delete_connection, update_connection};
+pub use import::import_connection;
+pub use list::list_connections;
+pub use metadata::{merge_metadata, set_metadata};
+pub use read::get_connection;
+pub use view::EndUserBody;
+
+use super::input::tags::EndUser;
+use crate::app::App;
+use crate::db::connections::{self as rows, Connection};
+use crate::db::{EnvironmentId, end_users};
+use crate::error::ApiError;
+use crate::integrations::{self, OpenIntegration};
+
+/// A live connection with its integration.
+///
+/// # Errors
+/// 400 `unknown_provider_config`, 404 `not_found`.
+async fn find_connection(
+    app: &App,
+    environment: EnvironmentId,
+    integration_key: &str,
+    connection_id: &str,
+) -> Result<(OpenIntegration, Connection), ApiError> {
+    let integration = integrations::find(app, environment, integration_key).await?.ok_or_else(|| {
+        ApiError::bad_request("unknown_provider_config", "There is no such integration in this environment.")
+    })?;
+    let connection = rows::find(&app.db, environment, integration.row.id, connection_id)
+        .await?
+        .ok_or_else(|| ApiError::not_found("There is no such connection for this integration."))?;
+    Ok((integration, connection))
+}
+
+/// The row of an end user given without an organization, which an existing row then loses.
+fn end_user_row(user: &EndUser) -> end_users::EndUser {
+    end_users::EndUser {
+        end_user_id: user.id.clone(),
+        email: user.email.clone(),
+        display_name: user.display_name.clone(),
+        organization_id: None,
+        organization_display_name: None,
+        tags: user.tags.as_ref().map(|tags| json!(tags)),
+    }
+}

@@ -1,0 +1,114 @@
+//! `POST /connections`: taking over a connection that was made elsewhere (`spec` http-api, section 8.3).
+//!
+//! For an existing connection nothing is merged: what the body leaves out is emptied.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use url::Url;
+
+use super::end_user_row;
+use super::input::{Import, Submitted};
+use super::view::ConnectionBody;
+use crate::api::extract::{IntoApiError, JsonBody, QueryTree, SecretKey};
+use crate::api::input::tags::derived_tags;
+use crate::api::input::{IssueCode, Issues, read_nothing, read_object};
+use crate::api::scope::ConnectionsCreate;
+use crate::app::{App, SharedApp};
+use crate::auth::{AuthMode, Credentials};
+use crate::connections::{NewConnection, establish};
+use crate::db::connections as rows;
+use crate::db::environments::Environment;
+use crate::error::ApiError;
+use crate::integrations::{self, OpenIntegration};
+use crate::logs::operation_id;
+use crate::time_format::format_millis_z;
+
+/// Creates a connection from credentials that the customer already has, or replaces one.
+pub async fn import_connection(
+    State(app): State<SharedApp>,
+    key: SecretKey<ConnectionsCreate>,
+    QueryTree(query): QueryTree,
+    JsonBody(body): JsonBody,
+) -> Result<(StatusCode, Json<ConnectionBody>), ApiError> {
+    read_nothing(Some(&query)).in_query()?;
+    let is_allowed = |url: &Url| app.egress.proxy_policy.check_url(url).is_ok();
+    let token_max = app.config.limits.oauth_token_max_length;
+    let import = read_object(body.as_ref(), |body| Import::read(body, token_max, is_allowed)).in_body()?;
+    let tags = derived_tags(import.end_user.as_ref(), None, import.tags.as_ref())
+        .map_err(|error| Issues::one(IssueCode::Custom, &["tags"], error.to_string()).in_body())?;
+    let integration = find_integration(&app, &key.environment, &import.provider_config_key).await?;
+    check_mode(&integration, import.credentials.mode())?;
+    let credentials = ready(&import)?;
+    let body = store(&app, &key.environment, &integration, &import, credentials, json!(tags)).await?;
+    Ok((StatusCode::CREATED, Json(body)))
+}
+
+async fn find_integration(
+    app: &App,
+    environment: &Environment,
+    unique_key: &str,
+) -> Result<OpenIntegration, ApiError> {
+    let integration = integrations::find(app, environment.id, unique_key)
+        .await?
+        .ok_or_else(|| ApiError::not_found("There is no such integration in this environment."))?;
+    if integration.provider.is_none() {
+        return Err(ApiError::not_found("The provider of this integration is not in the catalog any more."));
+    }
+    Ok(integration)
+}
+
+fn check_mode(integration: &OpenIntegration, submitted: AuthMode) -> Result<(), ApiError> {
+    let expected = integration.provider.as_ref().and_then(|provider| provider.mode());
+    if expected == Some(submitted) {
+        return Ok(());
+    }
+    Err(ApiError::bad_request("invalid_body", "credentials.type is not the auth mode of the provider."))
+}
+
+/// The credentials to store.
+fn ready(import: &Import) -> Result<&Credentials, ApiError> {
+    let account = import.connection_config.get("accountId").and_then(Value::as_str).unwrap_or_default();
+    match &import.credentials {
+        Submitted::Installation(_) => Err(ApiError::server_error(
+            "Installation tokens of APP and CUSTOM providers cannot be obtained by this version.",
+        )),
+        Submitted::Ready(Credentials::Tba { .. }) if account.is_empty() => {
+            Err(ApiError::bad_request("invalid_body", "TBA credentials need connection_config.accountId."))
+        }
+        Submitted::Ready(credentials) => Ok(credentials),
+    }
+}
+
+async fn store(
+    app: &App,
+    environment: &Environment,
+    integration: &OpenIntegration,
+    import: &Import,
+    credentials: &Credentials,
+    tags: Value,
+) -> Result<ConnectionBody, ApiError> {
+    let connection_id = import.connection_id.clone().unwrap_or_else(|| app.rng.uuid().to_string());
+    let new = NewConnection {
+        connection_id: &connection_id,
+        credentials,
+        connection_config: import.connection_config.clone(),
+        metadata: Some(Value::Object(import.metadata.clone())),
+        tags: Some(tags),
+        webhook_url_override: Some(import.webhook_url_override.clone().unwrap_or_default()),
+        end_user: import.end_user.as_ref().map(end_user_row),
+    };
+    let established = establish(app, environment, integration, new).await?;
+    tracing::info!(
+        connection.id = established.id.0,
+        operation.id = operation_id(app),
+        operation = ?established.operation,
+        "connection imported"
+    );
+    let row = rows::find_by_row(&app.db, environment.id, established.id).await?;
+    let row =
+        row.ok_or_else(|| ApiError::server_error("The connection was deleted while it was imported."))?;
+    let body = ConnectionBody::load(app, &integration.row, row, format_millis_z).await?;
+    Ok(body.with_credentials(credentials.to_json()))
+}

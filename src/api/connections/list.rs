@@ -1,0 +1,51 @@
+//! `GET /connections` (`spec` http-api, section 8.2).
+
+use axum::Json;
+use axum::extract::State;
+use serde_json::{Value, json};
+
+use super::view::SummaryBody;
+use crate::api::extract::{IntoApiError, QueryTree, SecretKey};
+use crate::api::input::tags::read_tags;
+use crate::api::input::{ObjectReader, TextRule, read_object};
+use crate::api::scope::ConnectionsList;
+use crate::app::SharedApp;
+use crate::db::connection_list::{Filter, list};
+use crate::error::ApiError;
+
+const TEXT: TextRule = TextRule::length(1, 255);
+// Wire: larger than the largest limit that can be asked for, for clients that never page.
+const DEFAULT_LIMIT: i64 = 10_000;
+const MAX_LIMIT: i64 = 2_000;
+
+/// Live connections, newest first, without credentials.
+pub async fn list_connections(
+    State(app): State<SharedApp>,
+    key: SecretKey<ConnectionsList>,
+    QueryTree(query): QueryTree,
+) -> Result<Json<Value>, ApiError> {
+    let filter = read_object(Some(&query), read_filter).in_query()?;
+    let found = list(&app.db, key.environment.id, &filter).await?;
+    let connections: Vec<SummaryBody> = found.into_iter().map(SummaryBody::from).collect();
+    Ok(Json(json!({ "connections": connections })))
+}
+
+fn read_filter(query: &mut ObjectReader<'_>) -> Filter {
+    let mut filter = Filter {
+        connection_id: query.optional_text("connectionId", &TEXT),
+        integrations: query.optional_text("integrationId", &TextRule::NOT_EMPTY).map(|keys| split(&keys)),
+        search: query.optional_text("search", &TEXT),
+        end_user_id: query.optional_text("endUserId", &TEXT),
+        organization_id: query.optional_text("endUserOrganizationId", &TEXT),
+        tags: read_tags(query, "tags").map(|tags| json!(tags)),
+        limit: query.integer_text("limit", 1..=MAX_LIMIT).unwrap_or(DEFAULT_LIMIT),
+        offset: 0,
+    };
+    let page = query.integer_text("page", 0..=i64::MAX).unwrap_or(0);
+    filter.offset = page.saturating_mul(filter.limit);
+    filter
+}
+
+fn split(keys: &str) -> Vec<String> {
+    keys.split(',').map(|key| key.trim().to_owned()).collect()
+}

@@ -1,0 +1,112 @@
+//! `GET /connections/{connection_id}` (`spec` http-api, section 8.4).
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde_json::{Value, json};
+
+use super::find_connection;
+use super::view::ConnectionBody;
+use crate::api::extract::{IntoApiError, QueryTree, SecretKey};
+use crate::api::input::formats::{CONNECTION_ID, PROVIDER_CONFIG_KEY};
+use crate::api::input::{ObjectReader, read_object};
+use crate::api::last_segment::LastSegment;
+use crate::api::scope::ConnectionsRead;
+use crate::app::{App, SharedApp};
+use crate::db::connections::{self as rows, Connection};
+use crate::db::integrations::Integration;
+use crate::error::ApiError;
+use crate::integrations::OpenIntegration;
+use crate::refresh::{Force, RefreshError, fresh_credentials};
+use crate::time_format::format_millis_offset;
+
+const READ_CREDENTIALS: &str = "environment:connections:read_credentials";
+
+struct ReadQuery {
+    provider_config_key: String,
+    force_refresh: bool,
+    refresh_token: bool,
+    refresh_app_jwt: bool,
+}
+
+impl ReadQuery {
+    fn read(query: &mut ObjectReader<'_>) -> Self {
+        ReadQuery {
+            provider_config_key: query.required_text("provider_config_key", &PROVIDER_CONFIG_KEY),
+            force_refresh: query.stringbool("force_refresh").unwrap_or_default(),
+            refresh_token: query.stringbool("refresh_token").unwrap_or_default(),
+            refresh_app_jwt: query.stringbool("refresh_github_app_jwt_token").unwrap_or_default(),
+        }
+    }
+
+    fn is_about_credentials(&self) -> bool {
+        self.force_refresh || self.refresh_token || self.refresh_app_jwt
+    }
+}
+
+/// One connection, with fresh credentials when the key may see them.
+pub async fn get_connection(
+    State(app): State<SharedApp>,
+    key: SecretKey<ConnectionsRead>,
+    QueryTree(query): QueryTree,
+    segment: LastSegment,
+) -> Result<Json<ConnectionBody>, ApiError> {
+    let query = read_object(Some(&query), ReadQuery::read).in_query()?;
+    let connection_id = segment.read("connectionId", &CONNECTION_ID)?;
+    let shows_credentials = key.identity.has_scope(READ_CREDENTIALS);
+    if !shows_credentials && query.is_about_credentials() {
+        return Err(ApiError::forbidden(format!("This API key needs the scope {READ_CREDENTIALS}.")));
+    }
+    let (integration, connection) =
+        find_connection(&app, key.environment.id, &query.provider_config_key, &connection_id).await?;
+    let body = if shows_credentials {
+        read_fresh(&app, Arc::new(integration), connection, query.force_refresh).await?
+    } else {
+        ConnectionBody::load(&app, &integration.row, connection, format_millis_offset).await?
+    };
+    Ok(Json(if query.refresh_token { body } else { body.without_refresh_tokens() }))
+}
+
+async fn read_fresh(
+    app: &SharedApp,
+    integration: Arc<OpenIntegration>,
+    connection: Connection,
+    force: bool,
+) -> Result<ConnectionBody, ApiError> {
+    let force = if force { Force::Yes } else { Force::No };
+    match fresh_credentials(app, &integration, connection.clone(), force).await {
+        Ok(fresh) => {
+            let row = just_fetched(app, fresh.connection);
+            let body = ConnectionBody::load(app, &integration.row, row, format_millis_offset).await?;
+            Ok(body.with_credentials(fresh.credentials.to_json()))
+        }
+        Err(error) => Err(refuse(app, &integration.row, &connection, error).await),
+    }
+}
+
+/// The time of this read is written later, with others; the answer has it already.
+fn just_fetched(app: &App, row: Connection) -> Connection {
+    Connection { last_fetched_at: Some(app.clock.now()), ..row }
+}
+
+/// The answer to a failed refresh: the cause's status, and the connection as it is now, without credentials.
+async fn refuse(
+    app: &App,
+    integration: &Integration,
+    connection: &Connection,
+    error: RefreshError,
+) -> ApiError {
+    let mut payload = json!({ "type": error.kind });
+    if let Some(body) = reread(app, integration, connection).await {
+        payload["connection"] = json!(body);
+    }
+    ApiError::new(error.status(), "invalid_credentials", error.message).with_payload(payload)
+}
+
+async fn reread(app: &App, integration: &Integration, connection: &Connection) -> Option<Value> {
+    let found = rows::find_by_row(&app.db, connection.environment_id, connection.id).await.ok()??;
+    let row = just_fetched(app, found);
+    let body = ConnectionBody::load(app, integration, row, format_millis_offset).await.ok()?;
+    serde_json::to_value(body.without_refresh_tokens()).ok()
+}

@@ -1,0 +1,293 @@
+//! Integrations: a provider of the catalog with the customer's own client credentials (`spec` http-api, section 7).
+
+mod input;
+mod settings;
+mod view;
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde_json::{Value, json};
+
+use self::input::{IntegrationPatch, NewIntegration, QuickstartIntegration};
+use self::settings::{apply, check_client, default_scopes, merge_values, refused, require_client};
+use self::view::IntegrationBody;
+use super::extract::{IntoApiError, JsonBody, KeyOrSession, QueryTree, SecretKey};
+use super::input::formats::PROVIDER_CONFIG_KEY;
+use super::input::{IssueCode, Issues, ObjectReader, read_nothing, read_object};
+use super::last_segment::LastSegment;
+use super::scope::{
+    IntegrationsCreate, IntegrationsDelete, IntegrationsList, IntegrationsRead, IntegrationsUpdate,
+};
+use crate::app::{App, SharedApp};
+use crate::catalog::Provider;
+use crate::db::changes::{self, ChangeKind};
+use crate::db::integrations::{self as rows, Integration};
+use crate::db::{EnvironmentId, IntegrationId, connections};
+use crate::error::{ApiError, is_constraint};
+use crate::integrations::{self, OpenIntegration};
+
+const READ_CREDENTIALS: &str = "environment:integrations:read_credentials";
+const LIVE_KEY: &str = "integrations_live_key";
+
+/// All integrations; for an end user those that the session allows.
+pub async fn list_integrations(
+    State(app): State<SharedApp>,
+    caller: KeyOrSession<IntegrationsList>,
+    QueryTree(query): QueryTree,
+) -> Result<Json<Value>, ApiError> {
+    read_nothing(Some(&query)).in_query()?;
+    let allowed = match &caller {
+        KeyOrSession::Session(session) => session.session.allowed_integrations.as_deref(),
+        KeyOrSession::Key(_) => None,
+    };
+    let is_allowed = |row: &Integration| allowed.is_none_or(|keys| keys.contains(&row.unique_key));
+    let found = rows::list(&app.db, caller.environment().id).await?;
+    let bodies = found.into_iter().filter(is_allowed).map(|row| {
+        let integration = OpenIntegration::open(&app, row)?;
+        Ok(IntegrationBody::new(&app, &integration))
+    });
+    let data = bodies.collect::<Result<Vec<_>, ApiError>>()?;
+    Ok(Json(json!({ "data": data })))
+}
+
+/// Creates an integration.
+pub async fn create_integration(
+    State(app): State<SharedApp>,
+    key: SecretKey<IntegrationsCreate>,
+    QueryTree(query): QueryTree,
+    JsonBody(body): JsonBody,
+) -> Result<Json<Value>, ApiError> {
+    read_nothing(Some(&query)).in_query()?;
+    let new = read_object(body.as_ref(), NewIntegration::read).in_body()?;
+    let environment = key.environment.id;
+    let provider = find_provider(&app, &new.provider)?;
+    check_client(&provider, new.settings.client.as_ref())?;
+    require_client(&provider, new.settings.client.as_ref())?;
+    if rows::find(&app.db, environment, &new.unique_key).await?.is_some() {
+        return Err(key_is_taken());
+    }
+    let row = build_row(&app, environment, &provider, new)?;
+    let stored = rows::insert(&app.db, &row, app.clock.now())
+        .await
+        .map_err(|error| if is_constraint(&error, LIVE_KEY) { key_is_taken() } else { error.into() })?;
+    answer(&app, stored)
+}
+
+/// Shared developer apps are not offered by this server, so the answer is always a refusal.
+pub async fn create_quickstart_integration(
+    State(app): State<SharedApp>,
+    _key: SecretKey<IntegrationsCreate>,
+    QueryTree(query): QueryTree,
+    JsonBody(body): JsonBody,
+) -> Result<Json<Value>, ApiError> {
+    read_nothing(Some(&query)).in_query()?;
+    let new = read_object(body.as_ref(), QuickstartIntegration::read).in_body()?;
+    find_provider(&app, &new.provider)?;
+    Err(refused(
+        "This server has no shared credentials for the provider. Create the integration with your own.",
+    ))
+}
+
+/// What `GET /integrations/{unique_key}` adds to the object.
+#[derive(Default)]
+struct Include {
+    webhook: bool,
+    credentials: bool,
+}
+
+/// One integration.
+pub async fn get_integration(
+    State(app): State<SharedApp>,
+    key: SecretKey<IntegrationsRead>,
+    QueryTree(query): QueryTree,
+    segment: LastSegment,
+) -> Result<Json<Value>, ApiError> {
+    let include = read_object(Some(&query), read_include).in_query()?;
+    let unique_key = segment.read("uniqueKey", &PROVIDER_CONFIG_KEY)?;
+    let (integration, _) = find_integration(&app, key.environment.id, &unique_key).await?;
+    let mut body = IntegrationBody::new(&app, &integration);
+    if include.webhook {
+        body = body.with_webhook_url(&app, key.environment.uuid, &integration);
+    }
+    // Wire: without the scope the member is left out, silently.
+    if include.credentials && key.identity.has_scope(READ_CREDENTIALS) {
+        body = body.with_credentials(&integration);
+    }
+    Ok(Json(json!({ "data": body })))
+}
+
+fn read_include(query: &mut ObjectReader<'_>) -> Include {
+    let mut include = Include::default();
+    let values = match query.value("include") {
+        Some(Value::Array(values)) => values.as_slice(),
+        Some(value) => std::slice::from_ref(value),
+        None => &[],
+    };
+    for value in values {
+        match value.as_str() {
+            Some("webhook") => include.webhook = true,
+            Some("credentials") => include.credentials = true,
+            _ => query.issue(IssueCode::InvalidValue, "include", "must be webhook or credentials"),
+        }
+    }
+    include
+}
+
+/// Changes an integration; what the body does not name stays.
+pub async fn update_integration(
+    State(app): State<SharedApp>,
+    key: SecretKey<IntegrationsUpdate>,
+    QueryTree(query): QueryTree,
+    JsonBody(body): JsonBody,
+    segment: LastSegment,
+) -> Result<Json<Value>, ApiError> {
+    read_nothing(Some(&query)).in_query()?;
+    let patch = read_object(body.as_ref(), IntegrationPatch::read).in_body()?;
+    let unique_key = segment.read("uniqueKey", &PROVIDER_CONFIG_KEY)?;
+    let (integration, provider) = find_integration(&app, key.environment.id, &unique_key).await?;
+    check_client(&provider, patch.settings.client.as_ref())?;
+    let mut row = integration.row;
+    if let Some(new_key) = patch.unique_key.filter(|new_key| *new_key != row.unique_key) {
+        check_rename(&app, &row, &new_key).await?;
+        row.unique_key = new_key;
+    }
+    let values = merge_values(&provider, Some(&integration.custom), &patch.settings)?;
+    apply(&app, &mut row, values, patch.settings)?;
+    let stored = store_change(&app, &row).await?;
+    answer(&app, stored)
+}
+
+/// Deletes an integration with all its connections.
+pub async fn delete_integration(
+    State(app): State<SharedApp>,
+    key: SecretKey<IntegrationsDelete>,
+    QueryTree(query): QueryTree,
+    segment: LastSegment,
+) -> Result<Json<Value>, ApiError> {
+    read_nothing(Some(&query)).in_query()?;
+    let unique_key = segment.read("uniqueKey", &PROVIDER_CONFIG_KEY)?;
+    let environment = key.environment.id;
+    let row = rows::find(&app.db, environment, &unique_key).await?.ok_or_else(unknown_integration)?;
+    delete_with_connections(&app, environment, row.id).await?;
+    tracing::info!(integration.id = row.id.0, "integration deleted");
+    Ok(Json(json!({ "success": true })))
+}
+
+fn answer(app: &App, row: Integration) -> Result<Json<Value>, ApiError> {
+    let integration = OpenIntegration::open(app, row)?;
+    Ok(Json(json!({ "data": IntegrationBody::new(app, &integration) })))
+}
+
+fn unknown_integration() -> ApiError {
+    ApiError::not_found("There is no such integration in this environment.")
+}
+
+/// A provider named in a body.
+fn find_provider(app: &App, name: &str) -> Result<Arc<Provider>, ApiError> {
+    let found = app.catalog.load().get(name).cloned();
+    found.ok_or_else(|| {
+        Issues::one(IssueCode::InvalidString, &["provider"], "the catalog has no such provider").in_body()
+    })
+}
+
+// Wire: the path is camel case although the member is `unique_key`.
+fn key_is_taken() -> ApiError {
+    Issues::one(IssueCode::InvalidString, &["uniqueKey"], "is used by another integration").in_body()
+}
+
+/// A live integration whose provider is in the catalog.
+async fn find_integration(
+    app: &App,
+    environment: EnvironmentId,
+    unique_key: &str,
+) -> Result<(OpenIntegration, Arc<Provider>), ApiError> {
+    let integration =
+        integrations::find(app, environment, unique_key).await?.ok_or_else(unknown_integration)?;
+    let provider = integration.provider.clone().ok_or_else(|| {
+        ApiError::not_found("The provider of this integration is not in the catalog any more.")
+    })?;
+    Ok((integration, provider))
+}
+
+fn build_row(
+    app: &App,
+    environment: EnvironmentId,
+    provider: &Arc<Provider>,
+    new: NewIntegration,
+) -> Result<Integration, ApiError> {
+    let mut settings = new.settings;
+    // Wire: on create, empty scopes mean the provider's own.
+    if let Some(oauth) = settings.client.as_mut().and_then(|client| client.oauth.as_mut()) {
+        oauth.scopes = oauth.scopes.take().filter(|scopes| !scopes.is_empty());
+    }
+    let values = merge_values(provider, None, &settings)?;
+    let now = app.clock.now();
+    let mut row = Integration {
+        id: IntegrationId(0),
+        environment_id: environment,
+        unique_key: new.unique_key,
+        provider: new.provider,
+        display_name: None,
+        oauth_client_id: None,
+        oauth_client_secret: None,
+        oauth_scopes: default_scopes(provider),
+        app_link: None,
+        custom: None,
+        forward_webhooks: true,
+        created_at: now,
+        updated_at: now,
+    };
+    apply(app, &mut row, values, settings)?;
+    Ok(row)
+}
+
+async fn check_rename(app: &App, row: &Integration, new_key: &str) -> Result<(), ApiError> {
+    if rows::find(&app.db, row.environment_id, new_key).await?.is_some() {
+        return Err(new_key_is_taken());
+    }
+    let count = connections::count_of_integration(&app.db, row.environment_id, row.id).await?;
+    if count > 0 {
+        return Err(refused("An integration with connections cannot be renamed."));
+    }
+    Ok(())
+}
+
+fn new_key_is_taken() -> ApiError {
+    refused("unique_key is used by another integration.")
+}
+
+async fn store_change(app: &App, row: &Integration) -> Result<Integration, ApiError> {
+    let now = app.clock.now();
+    let mut transaction = app.db.begin().await?;
+    let stored = rows::update(&mut *transaction, row, now)
+        .await
+        .map_err(|error| if is_constraint(&error, LIVE_KEY) { new_key_is_taken() } else { error.into() })?
+        .ok_or_else(unknown_integration)?;
+    changes::insert(&mut *transaction, ChangeKind::Integration, row.environment_id, row.id.0, now).await?;
+    transaction.commit().await?;
+    app.forget_integration(row.id);
+    Ok(stored)
+}
+
+async fn delete_with_connections(
+    app: &App,
+    environment: EnvironmentId,
+    id: IntegrationId,
+) -> Result<(), ApiError> {
+    let now = app.clock.now();
+    let keep_credentials = app.config.jobs.keep_deleted_credentials;
+    let mut transaction = app.db.begin().await?;
+    if !rows::delete(&mut *transaction, environment, id, now).await? {
+        return Err(unknown_integration());
+    }
+    let gone =
+        connections::delete_of_integration(&mut *transaction, environment, id, keep_credentials, now).await?;
+    changes::insert(&mut *transaction, ChangeKind::Integration, environment, id.0, now).await?;
+    changes::insert_connections(&mut *transaction, environment, &gone, now).await?;
+    transaction.commit().await?;
+    app.forget_integration(id);
+    gone.into_iter().for_each(|connection| app.forget_connection(connection));
+    Ok(())
+}

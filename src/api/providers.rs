@@ -1,0 +1,102 @@
+//! The provider catalog over HTTP: the list, one provider, the raw file, and a picture for each name.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use super::extract::{AnyAddress, IntoApiError, KeyOrSession, QueryTree};
+use super::input::formats::{PROVIDER_CONFIG_KEY, PROVIDER_NAME};
+use super::input::{TextRule, read_nothing, read_object};
+use super::last_segment::LastSegment;
+use super::scope::AnyInEnvironment;
+use crate::app::SharedApp;
+use crate::crypto::sha256;
+use crate::error::ApiError;
+
+/// All providers, or those whose name contains `search`, as published.
+// `Accept-Language` is read by nobody: the catalog has no translations, so every language gets the base texts.
+pub async fn list_providers(
+    State(app): State<SharedApp>,
+    _caller: KeyOrSession<AnyInEnvironment>,
+    QueryTree(query): QueryTree,
+) -> Result<Json<Value>, ApiError> {
+    let search =
+        read_object(Some(&query), |query| query.optional_text("search", &PROVIDER_CONFIG_KEY)).in_query()?;
+    let catalog = app.catalog.load();
+    let found = catalog.search(search.as_deref().unwrap_or_default());
+    let base = &app.config.http.public_server_url;
+    let data: Vec<Value> = found.map(|provider| Value::Object(provider.public_json(base))).collect();
+    Ok(Json(json!({ "data": data })))
+}
+
+/// One provider.
+pub async fn get_provider(
+    State(app): State<SharedApp>,
+    _caller: KeyOrSession<AnyInEnvironment>,
+    QueryTree(query): QueryTree,
+    segment: LastSegment,
+) -> Result<Json<Value>, ApiError> {
+    read_nothing(Some(&query)).in_query()?;
+    let name = segment.read("provider", &PROVIDER_NAME)?;
+    let catalog = app.catalog.load();
+    let provider =
+        catalog.get(&name).ok_or_else(|| ApiError::not_found("The catalog has no such provider."))?;
+    Ok(Json(json!({ "data": provider.public_json(&app.config.http.public_server_url) })))
+}
+
+/// The whole catalog as one object. Public, limited by address.
+pub async fn get_raw_catalog(_caller: AnyAddress, State(app): State<SharedApp>) -> Json<Value> {
+    Json(Value::Object(app.catalog.load().raw_json()))
+}
+
+/// A picture with the initials of a provider: the catalog comes without logos. Public.
+pub async fn get_template_logo(
+    State(app): State<SharedApp>,
+    segment: LastSegment,
+) -> Result<Response, ApiError> {
+    let missing = || ApiError::not_found("There is no such picture.");
+    let file = segment.read("file", &TextRule::length(1, 260))?;
+    let name = file.strip_suffix(".svg").filter(|name| PROVIDER_NAME.accepts(name)).ok_or_else(missing)?;
+    let catalog = app.catalog.load();
+    let title = catalog.get(name).map_or(name, |provider| &provider.display_name);
+    let headers = [(header::CONTENT_TYPE, "image/svg+xml"), (header::CACHE_CONTROL, "public, max-age=3600")];
+    Ok((headers, monogram(name, title)).into_response())
+}
+
+/// The colour follows from the name, so that a provider looks the same everywhere.
+fn monogram(name: &str, title: &str) -> String {
+    let hue = u32::from(sha256(name.as_bytes())[0]) * 360 / 256;
+    let initials = initials(title);
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 64 64\" role=\"img\">\
+         <rect width=\"64\" height=\"64\" rx=\"12\" fill=\"hsl({hue},55%,42%)\"/>\
+         <text x=\"32\" y=\"33\" fill=\"#fff\" font-family=\"sans-serif\" font-size=\"28\" font-weight=\"600\" \
+         text-anchor=\"middle\" dominant-baseline=\"central\">{initials}</text></svg>"
+    )
+}
+
+/// The first letter or digit of the first two words; nothing that would need escaping.
+fn initials(title: &str) -> String {
+    let words = title.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    words.take(2).filter_map(|word| word.chars().next()).flat_map(char::to_uppercase).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn initials_are_letters_and_digits_of_two_words() {
+        for (title, expected) in [
+            ("GitHub", "G"),
+            ("acme-crm", "AC"),
+            ("<b>&x</b> y", "BX"),
+            ("3CX phone system", "3P"),
+            ("--", ""),
+        ] {
+            assert_eq!(initials(title), expected, "{title}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Keeps secrets out of what is repeated from a provider's answer.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+use url::form_urlencoded::byte_serialize;
+
+const REDACTED: &str = "REDACTED";
+/// Shorter texts would be found by chance, and hiding them would say what they are.
+const SHORTEST: usize = 4;
+/// Characters of a provider's text that are worth repeating.
+const EXCERPT: usize = 400;
+/// Members of JSON answers whose values are never repeated.
+const SECRET_WORDS: [&str; 5] = ["token", "secret", "password", "assertion", "credential"];
+
+/// The secrets of one request. Deliberately without `Debug`.
+#[derive(Clone, Default)]
+pub struct Redaction(Vec<String>);
+
+impl Redaction {
+    /// Hides `secret`, as it is and form-encoded.
+    pub fn hide(&mut self, secret: &str) {
+        if secret.len() < SHORTEST {
+            return;
+        }
+        let encoded: String = byte_serialize(secret.as_bytes()).collect();
+        if encoded != secret {
+            self.0.push(encoded);
+        }
+        self.0.push(secret.to_owned());
+    }
+
+    /// `text` without the secrets and without control characters, cut to a length that people read.
+    pub fn clean(&self, text: &str) -> String {
+        let hidden = self.0.iter().fold(text.to_owned(), |text, secret| text.replace(secret, REDACTED));
+        let plain =
+            hidden.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+        let plain = plain.collect::<Vec<_>>().join(" ");
+        match plain.char_indices().nth(EXCERPT) {
+            Some((end, _)) => format!("{}...", &plain[..end]),
+            None => plain,
+        }
+    }
+
+    /// A JSON answer as text, without the values of members that hold secrets.
+    pub fn clean_json(&self, value: &Value) -> String {
+        let mut value = value.clone();
+        hide_members(&mut value);
+        self.clean(&value.to_string())
+    }
+}
+
+fn hide_members(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            for (name, value) in members {
+                let name = name.to_ascii_lowercase();
+                if value.is_string() && SECRET_WORDS.iter().any(|word| name.contains(word)) {
+                    *value = REDACTED.into();
+                }
+                hide_members(value);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(hide_members),
+        _ => {}
+    }
+}
+
+/// The names of an object's members, for messages about answers whose values must not be repeated.
+pub fn member_names<'n>(names: impl Iterator<Item = &'n String>) -> String {
+    let mut text = String::new();
+    for name in names.take(20) {
+        let separator = if text.is_empty() { "" } else { ", " };
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{separator}{name}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn secrets_are_hidden_in_every_spelling() {
+        let mut redaction = Redaction::default();
+        redaction.hide("s3cr&t pass");
+        redaction.hide("abc");
+        for (text, expected) in [
+            ("got s3cr&t pass!", "got REDACTED!"),
+            ("q=s3cr%26t+pass", "q=REDACTED"),
+            ("abc", "abc"),
+            ("a\n\u{7}  b", "a b"),
+        ] {
+            assert_eq!(redaction.clean(text), expected, "{text}");
+        }
+        let text = redaction.clean(&"\u{e9}".repeat(500));
+        assert_eq!(text, format!("{}...", "\u{e9}".repeat(400)));
+        let json =
+            json!({"error": {"Access_Token": "x", "n": [{"password": "y"}], "message": "s3cr&t pass"}});
+        assert_eq!(
+            redaction.clean_json(&json),
+            r#"{"error":{"Access_Token":"REDACTED","n":[{"password":"REDACTED"}],"message":"REDACTED"}}"#
+        );
+    }
+}

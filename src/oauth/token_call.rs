@@ -1,0 +1,218 @@
+//! One request to a token endpoint: its parameters, the client's authentication and its encoding.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use indexmap::IndexMap;
+use serde_json::{Map, Value};
+use url::Url;
+use url::form_urlencoded::{self, byte_serialize};
+
+use super::TokenError;
+use super::answer::{Kinds, RawAnswer, read_answer};
+use super::redaction::Redaction;
+use crate::app::App;
+use crate::catalog::{BodyFormat, Parameters};
+use crate::egress::{Answer, EgressError, OutgoingRequest};
+use crate::template::{Context, Escape, Template, build_url};
+
+/// Parameters whose values are never repeated in a message.
+const SECRET_PARAMETERS: [&str; 8] = [
+    "client_secret",
+    "code",
+    "code_verifier",
+    "refresh_token",
+    "client_assertion",
+    "password",
+    "secret",
+    "fb_exchange_token",
+];
+
+/// The OAuth client that asks.
+#[derive(Clone, Copy)]
+pub struct Client<'a> {
+    pub id: &'a str,
+    pub secret: &'a str,
+}
+
+/// A token request being put together. Deliberately without `Debug`.
+pub struct TokenCall {
+    pub method: Method,
+    pub url: Url,
+    pub headers: HeaderMap,
+    /// A later value replaces an earlier one of the same name, in place.
+    pub params: Map<String, Value>,
+    pub format: BodyFormat,
+    pub kinds: Kinds,
+    redaction: Redaction,
+}
+
+impl TokenCall {
+    pub fn post(url: Url, format: BodyFormat, kinds: Kinds) -> Self {
+        let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
+        let (params, redaction) = (Map::new(), Redaction::default());
+        TokenCall { method: Method::POST, url, headers, params, format, kinds, redaction }
+    }
+
+    /// Sets a parameter.
+    pub fn set(&mut self, name: &str, value: impl Into<Value>) {
+        self.params.insert(name.to_owned(), value.into());
+    }
+
+    /// Sets parameters of the catalog.
+    ///
+    /// # Errors
+    /// Names without a value.
+    pub fn set_all(
+        &mut self,
+        parameters: &Parameters,
+        context: &Context<'_>,
+        omit: &[&str],
+    ) -> Result<(), TokenError> {
+        for (name, parameter) in parameters.iter().filter(|(name, _)| !omit.contains(&name.as_str())) {
+            let value = parameter.resolve(context).map_err(|missing| self.incomplete(name, &missing))?;
+            self.set(name, value);
+        }
+        Ok(())
+    }
+
+    /// Sets headers of the catalog; they win over those that are there.
+    ///
+    /// # Errors
+    /// Names without a value, or a value that no header can have.
+    pub fn set_headers(
+        &mut self,
+        headers: &IndexMap<String, Template>,
+        context: &Context<'_>,
+    ) -> Result<(), TokenError> {
+        for (name, template) in headers {
+            let value = template.resolve(context).map_err(|missing| self.incomplete(name, &missing))?;
+            self.set_header(name, &value)?;
+        }
+        Ok(())
+    }
+
+    fn set_header(&mut self, name: &str, value: &str) -> Result<(), TokenError> {
+        let unusable = |_| TokenError::new(self.kinds.refused, format!("`{name}` is not a usable header."));
+        let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| unusable(()))?;
+        let mut value = HeaderValue::from_str(value).map_err(|_| unusable(()))?;
+        value.set_sensitive(true);
+        self.headers.insert(header, value);
+        Ok(())
+    }
+
+    /// Client id and secret as parameters.
+    pub fn authenticate_in_body(&mut self, client: Client<'_>) {
+        self.set("client_id", client.id);
+        self.set("client_secret", client.secret);
+    }
+
+    /// `Authorization: Basic` of the texts as they are.
+    pub fn authenticate_basic(&mut self, user: &str, password: &str) {
+        self.hide(password);
+        let credential = STANDARD.encode(format!("{user}:{password}"));
+        self.hide(&credential);
+        if let Ok(mut value) = HeaderValue::from_str(&format!("Basic {credential}")) {
+            value.set_sensitive(true);
+            self.headers.insert(AUTHORIZATION, value);
+        }
+    }
+
+    /// `Authorization: Basic` of the form-encoded texts (RFC 6749, section 2.3.1).
+    pub fn authenticate_basic_encoded(&mut self, client: Client<'_>) {
+        self.hide(client.secret);
+        let encode = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
+        self.authenticate_basic(&encode(client.id), &encode(client.secret));
+    }
+
+    /// Keeps a secret out of every message about this call.
+    pub fn hide(&mut self, secret: &str) {
+        self.redaction.hide(secret);
+    }
+
+    /// Sends the request and reads its answer.
+    ///
+    /// # Errors
+    /// The endpoint was not reached, refused, or gave an unreadable answer.
+    pub async fn send(mut self, app: &App) -> Result<Map<String, Value>, TokenError> {
+        for name in SECRET_PARAMETERS {
+            if let Some(Value::String(secret)) = self.params.get(name) {
+                self.redaction.hide(secret);
+            }
+        }
+        let (kinds, redaction) = (self.kinds, std::mem::take(&mut self.redaction));
+        let answer = app.egress.tokens.send(self.into_request()).await;
+        let answer = answer.map_err(|error| not_reached(kinds, &error))?;
+        read_answer(&raw(&answer), kinds, &redaction)
+    }
+
+    /// The request as it goes out.
+    pub fn into_request(mut self) -> OutgoingRequest {
+        let body = match self.format {
+            _ if self.method == Method::GET => self.params_into_url(),
+            BodyFormat::Query => self.params_into_url(),
+            BodyFormat::Json => self.json_body(),
+            // No OAuth entry of the grammar speaks XML.
+            BodyFormat::Form | BodyFormat::Xml => self.form_body(),
+        };
+        OutgoingRequest { method: self.method, url: self.url, headers: self.headers, body, follow: true }
+    }
+
+    fn params_into_url(&mut self) -> Bytes {
+        let given: Vec<(String, String)> = self.url.query_pairs().into_owned().collect();
+        let kept = given.into_iter().filter(|(name, _)| !self.params.contains_key(name));
+        let kept: Vec<(String, String)> = kept.collect();
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(kept).extend_pairs(self.params.iter().map(|(name, value)| (name, text_of(value))));
+        let query = query.finish();
+        self.url.set_query(Some(&query).filter(|query| !query.is_empty()).map(String::as_str));
+        Bytes::new()
+    }
+
+    fn json_body(&mut self) -> Bytes {
+        self.headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
+        Value::Object(std::mem::take(&mut self.params)).to_string().into()
+    }
+
+    fn form_body(&mut self) -> Bytes {
+        let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+        self.headers.entry(CONTENT_TYPE).or_insert(form);
+        let mut body = form_urlencoded::Serializer::new(String::new());
+        body.extend_pairs(self.params.iter().map(|(name, value)| (name, text_of(value))));
+        body.finish().into()
+    }
+
+    fn incomplete(&self, name: &str, missing: &crate::template::Unresolved) -> TokenError {
+        TokenError::new("invalid_connection_config", format!("`{name}` of the token request: {missing}."))
+    }
+}
+
+/// The URL of a token endpoint for one connection.
+pub fn token_endpoint(template: &Template, context: &Context<'_>, escape: Escape) -> Result<Url, TokenError> {
+    build_url(template, context, escape)
+        .map_err(|error| TokenError::new("invalid_connection_config", format!("The token URL: {error}.")))
+}
+
+/// A value as form or query text.
+pub fn text_of(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+fn raw(answer: &Answer) -> RawAnswer<'_> {
+    let content_type = answer.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    RawAnswer {
+        status: answer.status.as_u16(),
+        content_type: content_type.unwrap_or_default(),
+        body: &answer.body,
+    }
+}
+
+fn not_reached(kinds: Kinds, error: &EgressError) -> TokenError {
+    TokenError::new(kinds.refused, format!("The token endpoint gave no usable answer: {error}."))
+}
