@@ -44,10 +44,6 @@ describe('providers', () => {
         assert.deepEqual([status, code], [404, 'not_found']);
     });
 
-    test('getProviderTemplates of a provider without templates is an empty list', async () => {
-        assert.deepEqual(await sdk.getProviderTemplates({ provider: 'test-key' }), { data: [] });
-    });
-
     test('a logo address of the catalog can be fetched', async () => {
         const { data } = await sdk.getProvider({ provider: 'test-key' });
         const logo = await fetch(data.logo_url);
