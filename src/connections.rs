@@ -1,6 +1,8 @@
 //! Connections as the domain sees them: creating or authorizing one again, opening its credentials, and telling the
 //! caches about every change. Called by the API, the OAuth callback and the refresh.
 
+mod config;
+
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
@@ -17,6 +19,9 @@ use crate::db::{ConnectionRowId, EnvironmentId, connection_errors};
 use crate::error::ApiError;
 use crate::fanout::Wake;
 use crate::integrations::OpenIntegration;
+
+pub use config::open_config;
+use config::seal_config;
 
 /// Whether a connection is new or was authorized again; the word of the auth webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +98,7 @@ pub async fn establish(
     let now = app.clock.now();
     keep_automated_config(app, environment, integration, &mut new).await?;
     let sealed = seal(app, new.credentials)?;
+    seal_config(&app.cipher, integration.provider.as_deref(), &mut new.connection_config)?;
     let connection_config = Value::Object(new.connection_config);
     let mut transaction = app.db.begin().await?;
     let upsert = Upsert {

@@ -162,7 +162,8 @@ impl ApiError {
         self.0.payload = Some(id.into());
     }
 
-    fn log(&self) {
+    /// Tells the log why. Answering does it too: for errors that are not answered as they are.
+    pub fn log(&self) {
         let source = self.0.source.as_deref().map(|source| chain(source));
         if self.0.status.is_server_error() {
             let reason = source.unwrap_or_else(|| self.message().to_owned());
@@ -212,6 +213,10 @@ impl fmt::Display for ApiError {
 
 impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> Self {
+        if is_unstorable_text(&error) {
+            let message = "A text holds the character U+0000, which cannot be stored.";
+            return ApiError::bad_request("invalid_body", message).because(error);
+        }
         ApiError::server_error("The database did not answer as expected.").because(error)
     }
 }
@@ -220,6 +225,13 @@ impl From<crate::crypto::CryptoError> for ApiError {
     fn from(error: crate::crypto::CryptoError) -> Self {
         ApiError::server_error("A stored secret could not be read.").because(error)
     }
+}
+
+/// Whether the database refused a text that came from the caller: PostgreSQL has no U+0000, neither in text
+/// (`character_not_in_repertoire`) nor in JSON (`untranslatable_character`).
+fn is_unstorable_text(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| matches!(code.as_ref(), "22021" | "22P05"))
 }
 
 /// Whether the database refused a row because of this constraint.

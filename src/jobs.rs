@@ -25,7 +25,7 @@ const FEED_KEPT: TimeDelta = TimeDelta::minutes(10);
 const SOCKETS_EVERY: Duration = Duration::from_secs(1);
 const LEASE: TimeDelta = TimeDelta::minutes(15);
 
-pub use refresh_idle::refresh_idle;
+pub use refresh_idle::{refresh_connections, refresh_idle};
 
 /// Starts every job; they end when the application stops.
 pub fn spawn(app: &SharedApp) {

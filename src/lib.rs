@@ -21,6 +21,7 @@ pub mod keys;
 pub mod limiter;
 pub mod logs;
 pub mod oauth;
+pub mod proxy;
 pub mod refresh;
 pub mod rng;
 pub mod server;

@@ -5,8 +5,13 @@
 
 mod answer;
 mod assertion;
+mod authorize;
 mod client_credentials;
+mod exchange;
+pub mod popup;
+mod popup_error;
 mod redaction;
+pub mod session;
 mod token_call;
 mod token_error;
 mod token_refresh;
@@ -21,6 +26,7 @@ use crate::catalog::Provider;
 use crate::integrations::OpenIntegration;
 
 pub use client_credentials::{ClientCredentialsInput, obtain_client_credentials, renew_client_credentials};
+pub use popup_error::PopupError;
 pub use token_error::TokenError;
 pub use token_refresh::refresh_token;
 
@@ -38,4 +44,18 @@ fn provider_of<'i>(
         let name = &integration.row.provider;
         TokenError::new(kind, format!("The provider `{name}` is not in the catalog any more."))
     })
+}
+
+/// The connection config as templates see it: operator-set values of the integration fill what the connection lacks
+/// (`spec` providers, section 7.5).
+fn with_operator_defaults(integration: &OpenIntegration, config: &Map<String, Value>) -> Map<String, Value> {
+    let mut config = config.clone();
+    let fields = integration.provider.iter().flat_map(|provider| provider.integration_config.keys());
+    for name in fields {
+        let is_missing = config.get(name).is_none_or(|value| value.as_str() == Some(""));
+        if let Some(value) = integration.custom.get(name).filter(|_| is_missing) {
+            config.insert(name.clone(), value.clone());
+        }
+    }
+    config
 }

@@ -7,6 +7,7 @@ mod bookkeeping;
 mod due;
 mod error;
 mod flight;
+mod verification;
 
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ pub use bookkeeping::FetchedQueue;
 pub use due::{expiry_margin, is_expired, needs_refresh};
 pub use error::RefreshError;
 pub use flight::Flights;
+pub use verification::{is_tested, test_credentials};
 
 /// A connection with credentials that are good now.
 #[derive(Clone)]

@@ -77,7 +77,7 @@ impl FromRequestParts<SharedApp> for SessionToken {
 /// A caller with either an API key that has the scope `S`, or a connect session token.
 pub enum KeyOrSession<S> {
     Key(SecretKey<S>),
-    Session(SessionToken),
+    Session(Box<SessionToken>),
 }
 
 impl<S> KeyOrSession<S> {
@@ -95,7 +95,8 @@ impl<S: Scope> FromRequestParts<SharedApp> for KeyOrSession<S> {
     async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, ApiError> {
         let is_session = bearer(&parts.headers).is_ok_and(|value| value.starts_with(SESSION_PREFIX));
         if is_session {
-            return SessionToken::from_request_parts(parts, app).await.map(KeyOrSession::Session);
+            let session = SessionToken::from_request_parts(parts, app).await?;
+            return Ok(KeyOrSession::Session(Box::new(session)));
         }
         // Wire: these routes look at customer keys only, whatever Nango-Is-Script says.
         parts.headers.remove("nango-is-script");

@@ -26,6 +26,7 @@ use crate::db::changes::{self, ChangeKind};
 use crate::db::integrations::{self as rows, Integration};
 use crate::db::{EnvironmentId, IntegrationId, connections};
 use crate::error::{ApiError, is_constraint};
+use crate::fanout::Wake;
 use crate::integrations::{self, OpenIntegration};
 
 const READ_CREDENTIALS: &str = "environment:integrations:read_credentials";
@@ -268,6 +269,7 @@ async fn store_change(app: &App, row: &Integration) -> Result<Integration, ApiEr
     changes::insert(&mut *transaction, ChangeKind::Integration, row.environment_id, row.id.0, now).await?;
     transaction.commit().await?;
     app.forget_integration(row.id);
+    app.fanout.call(Wake::Feed).await;
     Ok(stored)
 }
 
@@ -289,5 +291,6 @@ async fn delete_with_connections(
     transaction.commit().await?;
     app.forget_integration(id);
     gone.into_iter().for_each(|connection| app.forget_connection(connection));
+    app.fanout.call(Wake::Feed).await;
     Ok(())
 }

@@ -3,6 +3,7 @@
 pub mod client_address;
 mod connect_sessions;
 mod connections;
+mod credentials;
 pub mod edge;
 pub mod extract;
 pub mod frontend;
@@ -11,9 +12,12 @@ pub mod input;
 mod integrations;
 pub mod json;
 pub mod last_segment;
+mod loose_body;
+mod oauth;
 pub mod path;
 mod providers;
 pub mod scope;
+mod websocket;
 
 use axum::Router;
 use axum::extract::Request;
@@ -48,6 +52,10 @@ fn json_routes() -> Vec<Route> {
             "/connect/session",
             get(connect_sessions::get_connect_session).delete(connect_sessions::delete_connect_session),
         ),
+        ("/oauth/connect/{provider_config_key}", get(oauth::get_oauth_connect)),
+        ("/api-auth/api-key/{provider_config_key}", post(credentials::connect_api_key)),
+        ("/api-auth/basic/{provider_config_key}", post(credentials::connect_basic)),
+        ("/auth/unauthenticated/{provider_config_key}", post(credentials::connect_unauthenticated)),
     ]
 }
 
@@ -70,11 +78,13 @@ fn integration() -> MethodRouter<SharedApp> {
 /// Routes whose bodies are not JSON, or that have none.
 fn plain_routes() -> Vec<Route> {
     vec![
-        ("/", get(health::get_index)),
+        ("/", get(websocket::get_root)),
+        ("/oauth/callback", get(oauth::get_oauth_callback)),
         ("/health", get(health::get_health)),
         ("/ready", get(health::get_ready)),
         ("/providers.json", get(providers::get_raw_catalog)),
         ("/images/template-logos/{file}", get(providers::get_template_logo)),
+        ("/oauth2/auth/{provider_config_key}", post(credentials::connect_client_credentials)),
     ]
 }
 
@@ -94,7 +104,10 @@ pub fn router(app: SharedApp) -> Router {
     for (path, methods) in plain_routes() {
         router = router.route(path, methods.fallback(not_found));
     }
-    router.fallback(not_found).layer(from_fn_with_state(app.clone(), edge::edge)).with_state(app)
+    router
+        .fallback(websocket::get_elsewhere)
+        .layer(from_fn_with_state(app.clone(), edge::edge))
+        .with_state(app)
 }
 
 /// Unknown paths, and known paths with another method: a page for browsers, JSON for everybody else.

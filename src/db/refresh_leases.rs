@@ -90,6 +90,29 @@ pub async fn save_success(db: impl PgExecutor<'_>, refreshed: Refreshed<'_>) -> 
     Ok(result.rows_affected() == 1)
 }
 
+/// Notes that credentials which cannot be refreshed still work, and ends the lease. `false`: it is somebody else's.
+pub async fn save_test_success(
+    db: impl PgExecutor<'_>,
+    id: ConnectionRowId,
+    owner: Uuid,
+    credentials_expires_at: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let result = sqlx::query!(
+        "UPDATE connections SET credentials_expires_at = $3, last_refresh_success = $4, last_refresh_failure = NULL,
+             refresh_attempts = NULL, refresh_exhausted = false, refresh_ended_at = $4, refresh_error = NULL,
+             refresh_lease_owner = NULL, refresh_lease_until = NULL
+         WHERE id = $1 AND refresh_lease_owner = $2 AND deleted_at IS NULL",
+        id as ConnectionRowId,
+        owner,
+        credentials_expires_at,
+        now
+    )
+    .execute(db)
+    .await?;
+    Ok(result.rows_affected() == 1)
+}
+
 /// The outcome of a failed refresh.
 pub struct Failed<'a> {
     pub id: ConnectionRowId,

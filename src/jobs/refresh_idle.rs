@@ -7,9 +7,11 @@ use chrono::TimeDelta;
 use futures_util::StreamExt;
 
 use crate::app::SharedApp;
+use crate::connections::open;
+use crate::db::connections::Connection;
 use crate::db::{ConnectionRowId, EnvironmentId, connections, integrations, job_leases};
 use crate::integrations::OpenIntegration;
-use crate::refresh::{self, Force};
+use crate::refresh::{self, Force, RefreshError};
 
 const IDLE_FOR: TimeDelta = TimeDelta::days(1);
 /// Connections whose credentials end within this time are refreshed before anybody asks.
@@ -31,7 +33,7 @@ pub async fn refresh_idle(app: &SharedApp) -> sqlx::Result<()> {
         let now = app.clock.now();
         let page = connections::list_idle(&app.db, now - IDLE_FOR, now + AHEAD, now, page_size).await?;
         let is_last = i64::try_from(page.len()).unwrap_or(i64::MAX) < page_size;
-        refresh_page(app, page).await;
+        refresh_connections(app, page).await;
         // Handled connections drop out of the list only once their time is written.
         super::flush(app).await;
         if is_last || app.lifecycle.stopping.is_cancelled() {
@@ -41,7 +43,8 @@ pub async fn refresh_idle(app: &SharedApp) -> sqlx::Result<()> {
     Ok(())
 }
 
-async fn refresh_page(app: &SharedApp, page: Vec<(EnvironmentId, ConnectionRowId)>) {
+/// Refreshes, or tests, the credentials of each; failures are noted on the connections.
+pub async fn refresh_connections(app: &SharedApp, page: Vec<(EnvironmentId, ConnectionRowId)>) {
     futures_util::stream::iter(page)
         .for_each_concurrent(CONCURRENCY, |(environment, id)| async move {
             if let Err(error) = refresh_one(app, environment, id).await {
@@ -61,12 +64,23 @@ async fn refresh_one(app: &SharedApp, environment: EnvironmentId, id: Connection
         tracing::warn!(connection.id = id.0, "the secrets of this connection's integration cannot be opened");
         return Ok(());
     };
-    if let Err(error) = refresh::fresh_credentials(app, &integration, connection, Force::No).await {
+    if let Err(error) = refresh_or_test(app, &integration, connection).await {
         tracing::debug!(
             connection.id = id.0,
             error.code = error.kind,
-            "an idle connection has no fresh credentials"
+            "an idle connection has no good credentials"
         );
     }
     Ok(())
+}
+
+async fn refresh_or_test(
+    app: &SharedApp,
+    integration: &Arc<OpenIntegration>,
+    connection: Connection,
+) -> Result<(), RefreshError> {
+    if refresh::is_tested(&open(app, &connection)?) {
+        return refresh::test_credentials(app, integration, &connection).await;
+    }
+    refresh::fresh_credentials(app, integration, connection, Force::No).await.map(|_| ())
 }

@@ -81,3 +81,43 @@ fn number(text: &str) -> Result<Zeroizing<Vec<u8>>, AssertionError> {
     let text = text.trim_end_matches('=');
     URL_SAFE_NO_PAD.decode(text).map(Zeroizing::new).map_err(|_| AssertionError::NotAKey)
 }
+
+#[cfg(test)]
+mod tests {
+    use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
+    use serde_json::Value;
+
+    use super::*;
+
+    const JWK: &str = include_str!("test_rsa_jwk.json");
+    const CLAIMS: Claims<'_> =
+        Claims { client_id: "c", audience: "https://a.test/t", jti: "j", now: DateTime::UNIX_EPOCH };
+
+    #[test]
+    fn an_assertion_verifies_with_the_public_half_of_its_key() {
+        let jwt = sign_assertion(JWK, &CLAIMS).unwrap();
+        let (signed, signature) = jwt.rsplit_once('.').unwrap();
+        let decode = |text: &str| URL_SAFE_NO_PAD.decode(text).unwrap();
+        let json = |text: &str| serde_json::from_slice::<Value>(&decode(text)).unwrap();
+        let (header, payload) = signed.split_once('.').unwrap();
+        assert_eq!(json(header), json!({"alg": "RS256", "typ": "JWT", "kid": "key-1"}));
+        assert_eq!(
+            json(payload),
+            json!({"iss": "c", "sub": "c", "aud": "https://a.test/t", "iat": 0, "exp": 300, "jti": "j"})
+        );
+        let jwk: Jwk = serde_json::from_str(JWK).unwrap();
+        let public = RsaPublicKeyComponents { n: decode(&jwk.n), e: decode(&jwk.e) };
+        public.verify(&RSA_PKCS1_2048_8192_SHA256, signed.as_bytes(), &decode(signature)).unwrap();
+    }
+
+    #[test]
+    fn unusable_keys_are_refused_without_repeating_them() {
+        let damaged = JWK.replace("\"d\":\"", "\"d\":\"!");
+        let wrong = JWK.replace("\"p\":\"", "\"p\":\"AAAA");
+        for jwk in ["", "{}", "-----BEGIN", damaged.as_str(), wrong.as_str()] {
+            let error = sign_assertion(jwk, &CLAIMS).unwrap_err().to_string();
+            assert!(error.starts_with("client_private_key"), "{error}");
+            assert!(error.len() < 200);
+        }
+    }
+}

@@ -38,6 +38,10 @@ impl RefreshError {
         Self::new("refresh_token_external_error", "Another refresh of this connection did not end in time.")
     }
 
+    pub fn test_failed(reason: impl Into<String>) -> Self {
+        Self::new("connection_test_failed", reason)
+    }
+
     pub fn gone() -> Self {
         Self::new("refresh_token_external_error", "The connection was deleted while it was being refreshed.")
     }

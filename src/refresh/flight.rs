@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::{Force, Fresh, RefreshError, needs_refresh, reread, stored_error};
 use crate::app::{App, SharedApp};
 use crate::auth::Credentials;
-use crate::connections::{announce_change, seal};
+use crate::connections::{announce_change, open_config, seal};
 use crate::db::connections::Connection;
 use crate::db::refresh_leases::{self, Failed, Refreshed};
 use crate::db::{ConnectionRowId, connection_errors};
@@ -22,7 +22,7 @@ use crate::oauth::{self, Renewed};
 
 /// Longer than the 30 s that the calls of one refresh may take together, so that nobody takes the lease from a
 /// refresh that still runs.
-const LEASE: TimeDelta = TimeDelta::seconds(40);
+pub const LEASE: TimeDelta = TimeDelta::seconds(40);
 /// How long callers wait for a refresh elsewhere: a lease of a process that died must be able to run out.
 const PATIENCE: Duration = Duration::from_secs(45);
 const FIRST_POLL: Duration = Duration::from_millis(50);
@@ -139,7 +139,7 @@ fn answered_elsewhere(
 
 /// Asks the provider and stores what it said, whatever it said.
 async fn renew(app: &App, integration: &OpenIntegration, current: Fresh, owner: Uuid) -> Outcome {
-    let config = current.connection.connection_config.as_object().cloned().unwrap_or_default();
+    let config = open_config(app, &current.connection);
     match ask_provider(app, integration, &current.credentials, &config).await {
         Ok(renewed) => save(app, current.connection, owner, renewed).await,
         Err(error) => {
@@ -191,7 +191,7 @@ async fn save(app: &App, connection: Connection, owner: Uuid, renewed: Renewed) 
     reread(app, &connection).await
 }
 
-async fn note_failure(
+pub async fn note_failure(
     app: &App,
     connection: &Connection,
     owner: Uuid,

@@ -56,7 +56,7 @@ fn sql_is_written_in_db_only() {
 fn no_foreign_server_is_named_in_the_binary() {
     let allowed = "nango.dev";
     for (_, path) in sources() {
-        let text = fs::read_to_string(&path).unwrap();
+        let text = code(&path);
         for host in ["api.nango.dev", "connect.nango.dev", "app.nango.dev"] {
             assert!(!text.contains(host), "{} names {host}", path.display());
         }
@@ -95,10 +95,15 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
+/// A source file without its tests.
+fn code(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    text.split("#[cfg(test)]").next().unwrap_or_default().to_owned()
+}
+
 /// Modules named as `crate::x`, tests aside.
 fn used_modules(path: &Path) -> Vec<String> {
-    let text = fs::read_to_string(path).unwrap();
-    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+    let code = code(path);
     let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
     let mut used: Vec<String> = lines
         .flat_map(|line| line.match_indices("crate::").map(move |(at, _)| &line[at + 7..]))

@@ -1,6 +1,16 @@
 //! The integration tests: the whole application on port 0 over a real database, one environment per test.
 
 mod architecture;
+mod connect_sessions;
+mod connections;
+mod credentials;
 mod documents;
+mod fanout;
 mod health;
+mod integrations;
+mod oauth;
+mod oauth_tokens;
+mod oauth_world;
+mod providers;
+mod refresh;
 mod support;

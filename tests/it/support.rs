@@ -2,7 +2,12 @@
 
 pub mod app;
 pub mod case;
+pub mod catalog;
 pub mod client;
+pub mod keys;
+pub mod provider;
+pub mod socket;
+pub mod token_endpoint;
 
 use std::future::Future;
 use std::sync::LazyLock;
@@ -12,6 +17,8 @@ use tokio::runtime::Runtime;
 pub use app::TestApp;
 pub use case::{Case, check};
 pub use client::{Client, Reply};
+pub use provider::Provider;
+pub use socket::Socket;
 
 /// One runtime for the whole process, because all tests share the database's one connection.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
@@ -21,4 +28,10 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 /// Runs the body of a test.
 pub fn run<F: Future<Output = ()>>(test: F) {
     RUNTIME.block_on(test);
+}
+
+/// A variable that tells the tests what to use.
+#[expect(clippy::disallowed_methods, reason = "which servers the tests use is told by the environment")]
+pub fn test_setting(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }

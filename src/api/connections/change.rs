@@ -18,6 +18,7 @@ use crate::db::changes::{self, ChangeKind};
 use crate::db::connections::{self as rows, Connection};
 use crate::db::{EnvironmentId, end_users, integrations};
 use crate::error::ApiError;
+use crate::fanout::Wake;
 
 struct ConnectionPatch {
     end_user: Option<EndUser>,
@@ -81,6 +82,7 @@ async fn store_patch(app: &App, connection: &Connection, patch: ConnectionPatch)
     changes::insert(&mut *transaction, ChangeKind::Connection, environment, id.0, now).await?;
     transaction.commit().await?;
     app.forget_connection(id);
+    app.fanout.call(Wake::Feed).await;
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::end_user_row;
-use super::input::{Import, Submitted};
+use super::input::Import;
 use super::view::ConnectionBody;
 use crate::api::extract::{IntoApiError, JsonBody, QueryTree, SecretKey};
 use crate::api::input::tags::derived_tags;
@@ -39,7 +39,7 @@ pub async fn import_connection(
     let tags = derived_tags(import.end_user.as_ref(), None, import.tags.as_ref())
         .map_err(|error| Issues::one(IssueCode::Custom, &["tags"], error.to_string()).in_body())?;
     let integration = find_integration(&app, &key.environment, &import.provider_config_key).await?;
-    check_mode(&integration, import.credentials.mode())?;
+    check_mode(&integration, import.credentials.mode)?;
     let credentials = ready(&import)?;
     let body = store(&app, &key.environment, &integration, &import, credentials, json!(tags)).await?;
     Ok((StatusCode::CREATED, Json(body)))
@@ -69,16 +69,19 @@ fn check_mode(integration: &OpenIntegration, submitted: AuthMode) -> Result<(), 
 
 /// The credentials to store.
 fn ready(import: &Import) -> Result<&Credentials, ApiError> {
-    let account = import.connection_config.get("accountId").and_then(Value::as_str).unwrap_or_default();
-    match &import.credentials {
-        Submitted::Installation(_) => Err(ApiError::server_error(
+    let credentials = import.credentials.credentials.as_ref().ok_or_else(|| {
+        ApiError::server_error(
             "Installation tokens of APP and CUSTOM providers cannot be obtained by this version.",
-        )),
-        Submitted::Ready(Credentials::Tba { .. }) if account.is_empty() => {
-            Err(ApiError::bad_request("invalid_body", "TBA credentials need connection_config.accountId."))
-        }
-        Submitted::Ready(credentials) => Ok(credentials),
+        )
+    })?;
+    let account = import.connection_config.get("accountId").and_then(Value::as_str).unwrap_or_default();
+    if matches!(credentials, Credentials::Tba { .. }) && account.is_empty() {
+        return Err(ApiError::bad_request(
+            "invalid_body",
+            "TBA credentials need connection_config.accountId.",
+        ));
     }
+    Ok(credentials)
 }
 
 async fn store(

@@ -33,26 +33,19 @@ pub struct Import {
 }
 
 /// Submitted credentials.
-pub enum Submitted {
-    Ready(Credentials),
-    /// `APP` and `CUSTOM`: the token must be obtained from the provider.
-    Installation(AuthMode),
+pub struct Submitted {
+    pub mode: AuthMode,
+    /// Absent for `APP` and `CUSTOM`, whose token must be obtained from the provider.
+    pub credentials: Option<Credentials>,
 }
 
 impl Default for Submitted {
     fn default() -> Self {
-        Submitted::Ready(Credentials::None)
+        Submitted { mode: AuthMode::None, credentials: Some(Credentials::None) }
     }
 }
 
 impl Submitted {
-    pub fn mode(&self) -> AuthMode {
-        match self {
-            Submitted::Ready(credentials) => credentials.mode(),
-            Submitted::Installation(mode) => *mode,
-        }
-    }
-
     fn read(kind: &str, reader: &mut ObjectReader<'_>, token: &TextRule) -> Option<Self> {
         let mode: AuthMode = kind.parse().ok()?;
         let credentials = match mode {
@@ -69,11 +62,11 @@ impl Submitted {
             AuthMode::App | AuthMode::Custom => {
                 reader.required_text("app_id", &ID);
                 reader.required_text("installation_id", &ID);
-                return Some(Submitted::Installation(mode));
+                return Some(Submitted { mode, credentials: None });
             }
             _ => return None,
         };
-        Some(Submitted::Ready(credentials))
+        Some(Submitted { mode, credentials: Some(credentials) })
     }
 }
 

@@ -13,6 +13,7 @@ use crate::app::{App, SharedApp};
 use crate::db::connections as rows;
 use crate::db::{ConnectionRowId, EnvironmentId, changes, integrations};
 use crate::error::ApiError;
+use crate::fanout::Wake;
 
 /// New metadata for several connections of one integration.
 struct MetadataChange {
@@ -81,6 +82,7 @@ async fn change_metadata(
     changes::insert_connections(&mut *transaction, environment, &found, app.clock.now()).await?;
     transaction.commit().await?;
     found.into_iter().for_each(|id| app.forget_connection(id));
+    app.fanout.call(Wake::Feed).await;
     Ok(())
 }
 

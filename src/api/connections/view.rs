@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::auth::hide_refresh_tokens;
+use crate::connections::open_config;
 use crate::db::connection_errors::{self, ConnectionError};
 use crate::db::connection_list::Summary;
 use crate::db::connections::Connection;
@@ -114,6 +115,7 @@ impl ConnectionBody {
         let end_user = end_users::find_by_connection(&app.db, row.environment_id, row.id).await?;
         Ok(ConnectionBody {
             id: row.id.0,
+            connection_config: Value::Object(open_config(app, &row)),
             connection_id: row.connection_id,
             provider_config_key: integration.unique_key.clone(),
             provider: integration.provider.clone(),
@@ -121,7 +123,6 @@ impl ConnectionBody {
             end_user: end_user.map(EndUserBody::from),
             tags: row.tags,
             metadata: row.metadata,
-            connection_config: row.connection_config,
             webhook_url_override: row.webhook_url_override,
             created_at: dates(row.created_at),
             updated_at: dates(row.updated_at),

@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::OnceCell;
 
 use super::client::Client;
+use super::test_setting;
 
 /// Everything in the test database is sealed with this key.
 const TEST_KEY: &str = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
@@ -32,12 +33,12 @@ pub struct TestApp {
     pub environment_id: EnvironmentId,
     pub environment_name: String,
     pub secret: String,
-    pub webhook_signing_key: String,
+    settings: TestSettings,
     _data_dir: TempDir,
 }
 
 /// Settings of a test's server, on top of those that every test needs.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct TestSettings {
     values: HashMap<String, String>,
     catalog: Option<String>,
@@ -71,26 +72,30 @@ impl TestApp {
     }
 
     pub async fn start_with(settings: TestSettings) -> TestApp {
-        let database = database().await;
-        let data_dir = tempfile::tempdir().expect("a temporary directory");
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("the listener has an address");
-        let config = config(settings, &data_dir, address);
-        let clock = Clock::mock(system_time());
-        let app = start::build(config, database.pool.clone(), clock, Rng::System)
-            .await
-            .expect("the application starts");
+        let (app, address, data_dir) = launch(&settings, Clock::mock(system_time())).await;
         let name = format!("t{}", app.rng.alphanumeric(12).to_lowercase());
         let keys = create_environment(&app, &name).await;
-        jobs::spawn(&app);
-        tokio::spawn(server::serve(app.clone(), listener));
         TestApp {
             app,
             address,
             environment_id: keys.environment_id,
             environment_name: name,
             secret: keys.api_key.expose().to_owned(),
-            webhook_signing_key: keys.webhook_signing_key.expose().to_owned(),
+            settings,
+            _data_dir: data_dir,
+        }
+    }
+
+    /// Another process on the same database, with the same environment and the same time.
+    pub async fn replica(&self) -> TestApp {
+        let (app, address, data_dir) = launch(&self.settings, self.app.clock.clone()).await;
+        TestApp {
+            app,
+            address,
+            environment_id: self.environment_id,
+            environment_name: self.environment_name.clone(),
+            secret: self.secret.clone(),
+            settings: self.settings.clone(),
             _data_dir: data_dir,
         }
     }
@@ -133,6 +138,19 @@ impl Drop for TestApp {
     }
 }
 
+async fn launch(settings: &TestSettings, clock: Clock) -> (SharedApp, SocketAddr, TempDir) {
+    let database = database().await;
+    let data_dir = tempfile::tempdir().expect("a temporary directory");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("the listener has an address");
+    let config = config(settings.clone(), &data_dir, address);
+    let built = start::build(config, database.pool.clone(), clock, Rng::System).await;
+    let app = built.expect("the application starts");
+    jobs::spawn(&app);
+    tokio::spawn(server::serve(app.clone(), listener));
+    (app, address, data_dir)
+}
+
 async fn create_environment(app: &SharedApp, name: &str) -> start::EnvironmentKeys {
     let account =
         db::accounts::find_first(&app.db).await.expect("the database answers").expect("there is an account");
@@ -143,11 +161,6 @@ async fn create_environment(app: &SharedApp, name: &str) -> start::EnvironmentKe
 #[expect(clippy::disallowed_methods, reason = "the start of a test's time")]
 fn system_time() -> DateTime<Utc> {
     Utc::now()
-}
-
-#[expect(clippy::disallowed_methods, reason = "which database the tests use is told by the environment")]
-fn test_database_url() -> Option<String> {
-    std::env::var("TEST_DATABASE_URL").ok().filter(|url| !url.is_empty())
 }
 
 fn config(settings: TestSettings, data_dir: &TempDir, address: SocketAddr) -> Config {
@@ -185,7 +198,7 @@ async fn open_database() -> Database {
         ("NANGO_DB_SCHEMA".to_owned(), SCHEMA.to_owned()),
         ("NANGO_DB_POOL_MAX".to_owned(), "10".to_owned()),
     ]);
-    if let Some(url) = test_database_url() {
+    if let Some(url) = test_setting("TEST_DATABASE_URL") {
         values.insert("NANGO_DATABASE_URL".to_owned(), url);
     }
     let config = read(&values);

@@ -1,0 +1,66 @@
+//! Secrets inside a connection's config: values of fields that the provider marks `secret` are sealed one by one, so
+//! that the rest stays searchable.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+
+use crate::app::App;
+use crate::catalog::Provider;
+use crate::crypto::{Cipher, CryptoError};
+use crate::db::connections::Connection;
+
+/// The one member of a sealed value.
+const SEALED: &str = "$sealed";
+
+/// Seals the texts of secret fields. Values that are sealed already stay as they are.
+pub fn seal_config(
+    cipher: &Cipher,
+    provider: Option<&Provider>,
+    config: &mut Map<String, Value>,
+) -> Result<(), CryptoError> {
+    let Some(provider) = provider else { return Ok(()) };
+    let secret_fields = provider.connection_config.iter().filter(|(_, schema)| schema.secret);
+    for (name, _) in secret_fields {
+        if let Some(value) = config.get_mut(name.as_str()).filter(|value| value.is_string()) {
+            let sealed = cipher.seal_text(value.as_str().unwrap_or_default())?;
+            *value = json!({ SEALED: STANDARD.encode(sealed) });
+        }
+    }
+    Ok(())
+}
+
+/// The config of a connection with its secrets opened.
+pub fn open_config(app: &App, connection: &Connection) -> Map<String, Value> {
+    let config = connection.connection_config.as_object().cloned().unwrap_or_default();
+    config.into_iter().map(|(name, value)| (name, open_value(&app.cipher, value))).collect()
+}
+
+/// A value that only looks sealed was put there by a caller; it stays what it is.
+fn open_value(cipher: &Cipher, value: Value) -> Value {
+    let sealed =
+        value.as_object().filter(|members| members.len() == 1).and_then(|members| members.get(SEALED));
+    let bytes = sealed.and_then(Value::as_str).and_then(|text| STANDARD.decode(text).ok());
+    let opened = bytes.and_then(|bytes| cipher.open_text(&bytes).ok());
+    opened.map_or(value, |text| Value::String(text.expose().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::Rng;
+
+    #[test]
+    fn a_sealed_value_opens_and_a_look_alike_stays() {
+        let cipher =
+            Cipher::from_key_list("BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=", Rng::System).unwrap();
+        let sealed = json!({ SEALED: STANDARD.encode(cipher.seal_text("hunter2").unwrap()) });
+        assert!(!sealed.to_string().contains("hunter2"));
+        assert_eq!(open_value(&cipher, sealed), json!("hunter2"));
+        for value in
+            [json!({SEALED: "nonsense"}), json!({SEALED: 1}), json!({SEALED: "x", "y": 1}), json!("text")]
+        {
+            assert_eq!(open_value(&cipher, value.clone()), value);
+        }
+    }
+}

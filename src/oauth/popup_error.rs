@@ -1,0 +1,72 @@
+//! A popup sign-in that failed.
+
+use serde_json::{Value, json};
+
+use super::TokenError;
+use super::authorize::AuthorizeError;
+use crate::error::ApiError;
+
+/// `kind` is the wire's error type (`spec` auth-flows, section 4.7); `message` is for people and never holds a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct PopupError {
+    pub kind: &'static str,
+    pub message: String,
+}
+
+impl PopupError {
+    pub fn new(kind: &'static str, message: impl Into<String>) -> Self {
+        PopupError { kind, message: message.into() }
+    }
+
+    /// The frame for the waiting socket.
+    pub fn outcome(&self, integration: Option<&str>, connection_id: Option<&str>) -> Value {
+        let mut outcome =
+            json!({"message_type": "error", "error_type": self.kind, "error_desc": self.message});
+        for (name, value) in [("provider_config_key", integration), ("connection_id", connection_id)] {
+            if let Some(value) = value {
+                outcome[name] = value.into();
+            }
+        }
+        outcome
+    }
+}
+
+impl From<AuthorizeError> for PopupError {
+    fn from(error: AuthorizeError) -> Self {
+        let kind = match error {
+            AuthorizeError::GrantType => "grant_type_err",
+            AuthorizeError::NoUrl | AuthorizeError::Url(_) | AuthorizeError::Parameter { .. } => {
+                "url_param_err"
+            }
+        };
+        PopupError::new(kind, format!("The authorization URL cannot be built: {error}."))
+    }
+}
+
+impl From<TokenError> for PopupError {
+    fn from(error: TokenError) -> Self {
+        let kind = if error.kind == "invalid_connection_config" { "url_param_err" } else { "unknown_err" };
+        PopupError::new(kind, error.message)
+    }
+}
+
+/// Something in this server failed; what it was is in the log only.
+impl From<ApiError> for PopupError {
+    fn from(error: ApiError) -> Self {
+        error.log();
+        PopupError::new("unknown_err", "Something went wrong on our side.")
+    }
+}
+
+impl From<sqlx::Error> for PopupError {
+    fn from(error: sqlx::Error) -> Self {
+        ApiError::from(error).into()
+    }
+}
+
+impl From<crate::crypto::CryptoError> for PopupError {
+    fn from(error: crate::crypto::CryptoError) -> Self {
+        ApiError::from(error).into()
+    }
+}
