@@ -80,10 +80,14 @@ describe('the page the popup ends on', needs(noChromium), () => {
         });
     }
 
-    test("the error page holds the provider's words, escaped", async () => {
+    test("the error page holds the provider's words, behind a toggle and escaped", async () => {
         const { page, context } = await openCallbackPage('refuse');
         try {
-            assert.match(await page.content(), /The user said no to these tests/);
+            const words = page.locator('details').getByText(/The user said no to these tests/);
+            assert.equal(await words.isVisible(), false);
+            await page.click('summary');
+            await words.waitFor({ state: 'visible' });
+            await takePictures(page, 'error-details');
             const wicked = new URL(page.url());
             wicked.searchParams.set('state', 'unknown');
             wicked.searchParams.set('error', '</script><img src=x onerror="window.hurt=1"><b id="injected">');

@@ -105,9 +105,10 @@ describe('against the scripted server', () => {
             sdk.get({ providerConfigKey: 'tokens', connectionId: id, endpoint: '/me' }),
             sdk.getToken('tokens', id)
         ]).flat();
+        const answers = Promise.allSettled(calls);
         await until('the token call to arrive', () => world.tokens.calls.length > 0);
         release();
-        await Promise.all(calls);
+        for (const { status, reason } of await answers) assert.equal(status, 'fulfilled', reason);
         assert.equal(world.tokens.callsOf('refresh_token').length, 1);
     });
 
