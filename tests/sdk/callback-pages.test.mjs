@@ -83,7 +83,7 @@ describe('the page the popup ends on', needs(noChromium), () => {
     test("the error page holds the provider's words, behind a toggle and escaped", async () => {
         const { page, context } = await openCallbackPage('refuse');
         try {
-            const words = page.locator('details').getByText(/The user said no to these tests/);
+            const words = page.locator('details').getByText(/The user said no to these tests/).first();
             assert.equal(await words.isVisible(), false);
             await page.click('summary');
             await words.waitFor({ state: 'visible' });
