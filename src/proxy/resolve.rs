@@ -111,7 +111,7 @@ pub(super) async fn renew(app: &SharedApp, target: &Target, force: Force) -> Res
     let integration = Arc::clone(&target.integration);
     let fresh = refresh::fresh_credentials(app, &integration, target.connection.clone(), force).await?;
     let now = app.clock.now();
-    Ok(Arc::new(Target::build(integration, fresh.connection, fresh.credentials, &app.rng, now)))
+    Ok(Arc::new(Target::build(app, integration, fresh.connection, fresh.credentials, now)))
 }
 
 async fn load(
@@ -129,7 +129,7 @@ async fn load(
     let found = rows::find(&app.db, key.environment, integration.row.id, key.connection).await;
     let connection = found.map_err(ApiError::from)?.ok_or_else(|| unknown_connection(key.connection))?;
     let credentials = connections::open(app, &connection)?;
-    let target = Arc::new(Target::build(Arc::new(integration), connection, credentials, &app.rng, now));
+    let target = Arc::new(Target::build(app, Arc::new(integration), connection, credentials, now));
     let owned = TargetKey {
         environment: key.environment,
         integration: key.integration.to_owned(),

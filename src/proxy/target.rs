@@ -9,8 +9,10 @@ use serde_json::{Map, Value};
 use super::entry::{EntryHeaders, EntryQuery, Section};
 use super::namespace::{Namespace, Origin, clean_config, metadata};
 use super::url::Base;
+use crate::app::App;
 use crate::auth::{AuthMode, Credentials};
 use crate::catalog::Provider;
+use crate::connections::open_config;
 use crate::db::connections::Connection;
 use crate::error::ApiError;
 use crate::integrations::OpenIntegration;
@@ -88,13 +90,13 @@ impl From<UrlError> for Unbuildable {
 impl Target {
     /// Computes what calls have in common. What cannot be built is remembered and reported by the calls that need it.
     pub fn build(
+        app: &App,
         integration: Arc<OpenIntegration>,
         connection: Connection,
         credentials: Credentials,
-        rng: &Rng,
         now: DateTime<Utc>,
     ) -> Self {
-        let config = connection.connection_config.as_object().map(clean_config).unwrap_or_default();
+        let config = clean_config(&open_config(app, &connection));
         let origin = Origin {
             integration: &integration,
             credentials: &credentials,
@@ -102,7 +104,7 @@ impl Target {
             metadata: metadata(&connection),
             connection_id: &connection.connection_id,
         };
-        let namespace = Namespace::new(origin, rng.uuid().to_string(), now);
+        let namespace = Namespace::new(origin, app.rng.uuid().to_string(), now);
         let section = Section::of(&integration);
         let context = namespace.context();
         let base = section.as_ref().map_err(Clone::clone).and_then(|section| section.base(&context));

@@ -9,6 +9,7 @@ mod fanout;
 mod health;
 mod integrations;
 mod oauth;
+mod oauth_exceptions;
 mod oauth_tokens;
 mod oauth_world;
 mod providers;
