@@ -7,7 +7,9 @@ mod answer;
 mod assertion;
 mod authorize;
 mod client_credentials;
+mod exception;
 mod exchange;
+mod grant;
 pub mod popup;
 mod popup_error;
 mod redaction;
@@ -26,6 +28,7 @@ use crate::catalog::Provider;
 use crate::integrations::OpenIntegration;
 
 pub use client_credentials::{ClientCredentialsInput, obtain_client_credentials, renew_client_credentials};
+pub use exception::renews_access_tokens;
 pub use popup_error::PopupError;
 pub use token_error::TokenError;
 pub use token_refresh::refresh_token;

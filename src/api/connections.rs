@@ -1,19 +1,23 @@
 //! Connections over HTTP (`spec` http-api, section 8): listing, importing, reading with fresh credentials, changing.
 
 mod change;
+mod flat_import;
 mod import;
 mod input;
 mod list;
 mod metadata;
+mod metadata_of_one;
 mod read;
 mod view;
 
 use serde_json::json;
 
 pub use change::{delete_connection, update_connection};
+pub use flat_import::import_flat_connection;
 pub use import::import_connection;
 pub use list::list_connections;
 pub use metadata::{merge_metadata, set_metadata};
+pub use metadata_of_one::{merge_metadata_of_one, set_metadata_of_one};
 pub use read::get_connection;
 pub use view::EndUserBody;
 
@@ -53,4 +57,11 @@ fn end_user_row(user: &EndUser) -> end_users::EndUser {
         organization_display_name: None,
         tags: user.tags.as_ref().map(|tags| json!(tags)),
     }
+}
+
+/// APP connections need a token that the provider has to make.
+fn no_installation_token() -> ApiError {
+    ApiError::server_error(
+        "Installation tokens of APP and CUSTOM providers cannot be obtained by this version.",
+    )
 }

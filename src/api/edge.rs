@@ -10,7 +10,9 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 
-use crate::app::SharedApp;
+use super::cli_version::check_maximum;
+use super::cors::Cors;
+use crate::app::{App, SharedApp};
 use crate::error::{ApiError, REQUEST_ID};
 use crate::limiter::Usage;
 
@@ -19,16 +21,6 @@ const OWN_REQUEST_ID: HeaderName = HeaderName::from_static("x-hitchpost-request-
 
 // Wire: JSON always names its charset.
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
-const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("GET,HEAD,PUT,PATCH,POST,DELETE");
-const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
-    "Authorization, Content-Type, Accept, Origin, X-Requested-With, Nango-Activity-Log-Id, Nango-Is-Dry-Run, \
-     Nango-Is-Sync, Provider-Config-Key, Connection-Id, Sentry-Trace, Baggage",
-);
-const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static(
-    "Authorization, Etag, Content-Type, Content-Length, X-Nango-Signature, X-RateLimit-Limit, X-RateLimit-Remaining, \
-     X-RateLimit-Reset, Retry-After, X-Request-Id",
-);
-
 /// Headers of every answer. A page may have set its own value, which then stays.
 const SECURITY_HEADERS: [(HeaderName, HeaderValue); 7] = [
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
@@ -55,15 +47,16 @@ impl RateLimitSlot {
 #[derive(Clone)]
 pub struct RequestId(pub Arc<str>);
 
-/// Marks an answer that came from a provider through the proxy: its headers win over ours.
+/// Marks an answer that came from a provider through the proxy: its headers win over ours, those about security apart.
 #[derive(Clone, Copy)]
 pub struct FromProvider;
 
 /// The middleware around every route.
 pub async fn edge(State(app): State<SharedApp>, mut request: Request, next: Next) -> Response {
     let id: Arc<str> = request_id(&app, request.headers()).into();
-    if request.method() == Method::OPTIONS {
-        return finish(&app, preflight(), &id, &RateLimitSlot::default());
+    let cors = Cors::of(request.uri().path());
+    if let Some(answer) = answer_early(&app, cors, &request) {
+        return finish(&app, cors, answer, &id, &RateLimitSlot::default());
     }
     let slot = RateLimitSlot::default();
     request.extensions_mut().insert(slot.clone());
@@ -78,7 +71,16 @@ pub async fn edge(State(app): State<SharedApp>, mut request: Request, next: Next
     tracing::debug!(
         request.id = %id, http.method = %method, http.path = path, http.status = response.status().as_u16(), "request"
     );
-    finish(&app, response, &id, &slot)
+    finish(&app, cors, response, &id, &slot)
+}
+
+/// Preflights, and a command line tool that is too new, end before anything is read.
+fn answer_early(app: &App, cors: Cors, request: &Request) -> Option<Response> {
+    if request.method() == Method::OPTIONS {
+        return Some(cors.preflight());
+    }
+    let refusal = app.config.http.enforces_cli_version.then(|| check_maximum(request.headers()));
+    refusal?.err().map(IntoResponse::into_response)
 }
 
 /// The caller's id when it is harmless, else a new one.
@@ -91,27 +93,21 @@ fn request_id(app: &SharedApp, headers: &HeaderMap) -> String {
     given.filter(is_harmless).map_or_else(|| app.rng.uuid().to_string(), str::to_owned)
 }
 
-fn preflight() -> Response {
-    let headers = [
-        (header::ACCESS_CONTROL_ALLOW_METHODS, ALLOWED_METHODS),
-        (header::ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED_HEADERS),
-        (header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600")),
-        (header::CONTENT_LENGTH, HeaderValue::from_static("0")),
-    ];
-    (StatusCode::NO_CONTENT, headers).into_response()
-}
-
-fn finish(app: &SharedApp, mut response: Response, id: &str, slot: &RateLimitSlot) -> Response {
+fn finish(app: &App, cors: Cors, mut response: Response, id: &str, slot: &RateLimitSlot) -> Response {
     let from_provider = response.extensions().get::<FromProvider>().is_some();
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(id) {
         let name = if headers.contains_key(X_REQUEST_ID) { OWN_REQUEST_ID } else { X_REQUEST_ID };
         headers.insert(name, value);
     }
-    headers.entry(header::ACCESS_CONTROL_ALLOW_ORIGIN).or_insert(HeaderValue::from_static("*"));
-    headers.entry(header::ACCESS_CONTROL_EXPOSE_HEADERS).or_insert(EXPOSED_HEADERS);
+    cors.add_to(headers, app);
     for (name, value) in SECURITY_HEADERS {
-        headers.entry(name).or_insert(value);
+        if from_provider {
+            // They are about this origin, of which a provider knows nothing.
+            headers.insert(name, value);
+        } else {
+            headers.entry(name).or_insert(value);
+        }
     }
     if !from_provider && headers.get(header::CONTENT_TYPE).is_some_and(|value| value == "application/json") {
         headers.insert(header::CONTENT_TYPE, JSON);
@@ -122,7 +118,7 @@ fn finish(app: &SharedApp, mut response: Response, id: &str, slot: &RateLimitSlo
     response
 }
 
-fn add_rate_limit(headers: &mut HeaderMap, usage: &Usage, app: &SharedApp) {
+fn add_rate_limit(headers: &mut HeaderMap, usage: &Usage, app: &App) {
     headers.insert("x-ratelimit-limit", HeaderValue::from(usage.limit));
     headers.insert("x-ratelimit-remaining", HeaderValue::from(usage.remaining));
     headers.insert("x-ratelimit-reset", HeaderValue::from(usage.resets_at.timestamp()));

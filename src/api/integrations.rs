@@ -1,5 +1,6 @@
 //! Integrations: a provider of the catalog with the customer's own client credentials (`spec` http-api, section 7).
 
+mod deprecated;
 mod input;
 mod settings;
 mod view;
@@ -10,8 +11,10 @@ use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
 
+pub use self::deprecated::get_config;
 use self::input::{IntegrationPatch, NewIntegration, QuickstartIntegration};
 use self::settings::{apply, check_client, default_scopes, merge_values, refused, require_client};
+pub use self::view::COMPONENT;
 use self::view::IntegrationBody;
 use super::extract::{IntoApiError, JsonBody, KeyOrSession, QueryTree, SecretKey};
 use super::input::formats::PROVIDER_CONFIG_KEY;
@@ -170,7 +173,7 @@ pub async fn delete_integration(
     read_nothing(Some(&query)).in_query()?;
     let unique_key = segment.read("uniqueKey", &PROVIDER_CONFIG_KEY)?;
     let environment = key.environment.id;
-    let row = rows::find(&app.db, environment, &unique_key).await?.ok_or_else(unknown_integration)?;
+    let row = find_row(&app, environment, &unique_key).await?;
     delete_with_connections(&app, environment, row.id).await?;
     tracing::info!(integration.id = row.id.0, "integration deleted");
     Ok(Json(json!({ "success": true })))
@@ -183,6 +186,18 @@ fn answer(app: &App, row: Integration) -> Result<Json<Value>, ApiError> {
 
 fn unknown_integration() -> ApiError {
     ApiError::not_found("There is no such integration in this environment.")
+}
+
+/// A live integration, whatever became of its provider.
+///
+/// # Errors
+/// 404 `not_found`.
+pub async fn find_row(
+    app: &App,
+    environment: EnvironmentId,
+    unique_key: &str,
+) -> Result<Integration, ApiError> {
+    rows::find(&app.db, environment, unique_key).await?.ok_or_else(unknown_integration)
 }
 
 /// A provider named in a body.

@@ -21,6 +21,13 @@ const ETAG_LIMIT: usize = 1 << 20;
 #[derive(Clone, Default)]
 pub struct ParsedBody(pub Option<Value>);
 
+/// Tags the answers of routes without the guard.
+pub async fn tagged(request: Request, next: Next) -> Response {
+    let conditional = Conditional::of(&request);
+    let response = next.run(request).await;
+    conditional.apply(response).await
+}
+
 /// Guards JSON routes and hands the parsed body to the extractors.
 pub async fn json_routes(State(app): State<SharedApp>, request: Request, next: Next) -> Response {
     match parse_body(request, app.config.http.body_limit).await {
@@ -34,6 +41,7 @@ pub async fn json_routes(State(app): State<SharedApp>, request: Request, next: N
 }
 
 async fn parse_body(request: Request, limit: u64) -> Result<Request, ApiError> {
+    check_announced(request.headers(), limit)?;
     let content_type = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
     let is_json = match content_type {
         None | Some(b"") => false,
@@ -66,11 +74,7 @@ fn has_body(headers: &HeaderMap) -> bool {
 /// # Errors
 /// 413 when it is larger than `limit` bytes, 400 when the client goes away.
 pub async fn read_limited(headers: &HeaderMap, body: Body, limit: u64) -> Result<Bytes, ApiError> {
-    let announced =
-        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > limit) {
-        return Err(too_large(limit));
-    }
+    check_announced(headers, limit)?;
     let max = usize::try_from(limit).unwrap_or(usize::MAX);
     to_bytes(body, max).await.map_err(|error| {
         let is_limit = std::error::Error::source(&error)
@@ -81,6 +85,12 @@ pub async fn read_limited(headers: &HeaderMap, body: Body, limit: u64) -> Result
             ApiError::bad_request("invalid_json", "The body ended too early.")
         }
     })
+}
+
+fn check_announced(headers: &HeaderMap, limit: u64) -> Result<(), ApiError> {
+    let announced =
+        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > limit) { Err(too_large(limit)) } else { Ok(()) }
 }
 
 pub fn too_large(limit: u64) -> ApiError {

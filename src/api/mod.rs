@@ -1,14 +1,18 @@
 //! The public HTTP API. This file is the list of every route, in the order of the reference documentation.
 
 mod api_keys;
+mod cli_version;
 pub mod client_address;
+mod client_metadata;
 mod connect_sessions;
 mod connections;
+mod cors;
 mod credentials;
 pub mod edge;
 mod environments;
 pub mod extract;
 pub mod frontend;
+mod functions;
 mod health;
 pub mod input;
 mod integrations;
@@ -18,17 +22,26 @@ mod loose_body;
 mod oauth;
 mod own_environment;
 pub mod path;
+mod pending;
 mod providers;
+mod proxy;
 pub mod scope;
+mod telemetry;
 mod websocket;
 
 use axum::Router;
 use axum::extract::Request;
 use axum::http::{Method, StatusCode, header};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::{MethodRouter, delete, get, post};
+use axum::routing::{MethodRouter, any, delete, get, patch, post, put};
 
+use self::pending::not_implemented;
+use self::scope::{
+    ActionsExecute, AnyInEnvironment, Deploy, FunctionsCompile, FunctionsDryrun, FunctionsInvocations,
+    IntegrationsListFunctions, Mcp, RecordsRead, RecordsWrite, SyncsExecute, SyncsRead, SyncsUpdate,
+    SyncsVariantCreate, SyncsVariantDelete,
+};
 use crate::app::SharedApp;
 use crate::error::ApiError;
 
@@ -40,21 +53,33 @@ fn json_routes() -> Vec<Route> {
     vec![
         ("/providers", get(providers::list_providers)),
         ("/providers/{provider}", get(providers::get_provider)),
+        ("/providers/{provider}/templates", get(providers::list_templates)),
         ("/integrations", get(integrations::list_integrations).post(integrations::create_integration)),
         ("/integrations/quickstart", integration().post(integrations::create_quickstart_integration)),
-        ("/integrations/{unique_key}", integration()),
+        ("/integrations/{uniqueKey}", integration()),
+        ("/integrations/{uniqueKey}/functions", get(functions::list_functions)),
+        (
+            "/integrations/{uniqueKey}/functions/{name}",
+            get(functions::get_function).delete(functions::delete_function),
+        ),
+        ("/integrations/{uniqueKey}/functions/{name}/code", get(functions::get_function_code)),
         ("/connections", get(connections::list_connections).post(connections::import_connection)),
-        ("/connection", get(connections::list_connections)),
+        ("/connection", get(connections::list_connections).post(connections::import_flat_connection)),
         ("/connections/metadata", metadata(connection())),
         ("/connection/metadata", metadata(connection())),
         ("/connections/{connection_id}", connection().patch(connections::update_connection)),
         ("/connection/{connection_id}", connection()),
+        (
+            "/connection/{connection_id}/metadata",
+            post(connections::set_metadata_of_one).patch(connections::merge_metadata_of_one),
+        ),
         ("/connect/sessions", post(connect_sessions::create_connect_session)),
         ("/connect/sessions/reconnect", post(connect_sessions::create_reconnect_session)),
         (
             "/connect/session",
             get(connect_sessions::get_connect_session).delete(connect_sessions::delete_connect_session),
         ),
+        ("/connect/telemetry", post(telemetry::report_connect_event)),
         ("/environments", post(environments::create_environment)),
         ("/environments/{environmentId}", delete(environments::delete_environment)),
         (
@@ -63,6 +88,35 @@ fn json_routes() -> Vec<Route> {
         ),
         ("/environment-variables", get(own_environment::list_environment_variables)),
         ("/environment/webhook-signing-key/rotate", post(own_environment::rotate_webhook_signing_key)),
+        ("/records", get(not_implemented::<RecordsRead>)),
+        ("/records/prune", patch(not_implemented::<RecordsWrite>)),
+        ("/action/trigger", post(not_implemented::<ActionsExecute>)),
+        ("/action/{id}", get(not_implemented::<ActionsExecute>)),
+        ("/v1/{*endpoint}", every_method_pending()),
+        ("/sync/trigger", post(not_implemented::<SyncsExecute>)),
+        ("/sync/pause", post(not_implemented::<SyncsExecute>)),
+        ("/sync/start", post(not_implemented::<SyncsExecute>)),
+        ("/sync/status", get(not_implemented::<SyncsRead>)),
+        ("/sync/update-connection-frequency", put(not_implemented::<SyncsUpdate>)),
+        (
+            "/sync/{name}/variant/{variant}",
+            post(not_implemented::<SyncsVariantCreate>).delete(not_implemented::<SyncsVariantDelete>),
+        ),
+        ("/scripts/config", get(not_implemented::<IntegrationsListFunctions>)),
+        ("/mcp", post(not_implemented::<Mcp>).get(pending::refuse_mcp_stream)),
+        ("/sync/deploy", post(pending::deploy)),
+        ("/sync/deploy/confirmation", post(pending::deploy)),
+        ("/functions/deployments/bundle", post(not_implemented::<Deploy>)),
+        ("/functions/deployments/bundle/preview", post(not_implemented::<Deploy>)),
+        ("/functions/compile", post(not_implemented::<FunctionsCompile>)),
+        ("/functions/dryruns", post(not_implemented::<FunctionsDryrun>)),
+        ("/functions/dryruns/{id}", get(not_implemented::<FunctionsDryrun>)),
+        ("/functions/dryruns/{id}/result", post(pending::sandbox_result)),
+        ("/functions/deployments", post(not_implemented::<Deploy>)),
+        ("/functions/deployments/{id}", get(not_implemented::<Deploy>)),
+        ("/functions/deployments/{id}/result", post(pending::sandbox_result)),
+        ("/functions/invocations", post(not_implemented::<FunctionsInvocations>)),
+        ("/cli/telemetry", post(telemetry::report_cli_event)),
         ("/oauth/connect/{provider_config_key}", get(oauth::get_oauth_connect)),
         ("/api-auth/api-key/{provider_config_key}", post(credentials::connect_api_key)),
         ("/api-auth/basic/{provider_config_key}", post(credentials::connect_basic)),
@@ -86,11 +140,22 @@ fn integration() -> MethodRouter<SharedApp> {
         .delete(integrations::delete_integration)
 }
 
+/// The deprecated passthrough: what a call needs depends on what it means, so any key of an environment may ask.
+fn every_method_pending() -> MethodRouter<SharedApp> {
+    let pending = not_implemented::<AnyInEnvironment>;
+    get(pending).post(pending).put(pending).patch(pending).delete(pending)
+}
+
 /// Routes whose bodies are not JSON, or that have none.
 fn plain_routes() -> Vec<Route> {
     vec![
         ("/", get(websocket::get_root)),
+        ("/config/{providerConfigKey}", get(integrations::get_config)),
         ("/oauth/callback", get(oauth::get_oauth_callback)),
+        (
+            "/oauth/client-metadata/{environmentUuid}/{providerConfigKey}",
+            get(client_metadata::get_client_metadata),
+        ),
         ("/health", get(health::get_health)),
         ("/ready", get(health::get_ready)),
         ("/providers.json", get(providers::get_raw_catalog)),
@@ -98,6 +163,9 @@ fn plain_routes() -> Vec<Route> {
         ("/oauth2/auth/{provider_config_key}", post(credentials::connect_client_credentials)),
     ]
 }
+
+/// The proxy takes every method, extension methods too.
+const PROXY_ROUTES: [&str; 3] = ["/proxy", "/proxy/", "/proxy/{*endpoint}"];
 
 /// Every path of the API, for the rules about letter case.
 pub fn patterns() -> Vec<&'static str> {
@@ -111,9 +179,15 @@ pub fn router(app: SharedApp) -> Router {
     for (path, methods) in json_routes() {
         guarded = guarded.route(path, methods.fallback(not_found));
     }
-    let mut router = guarded.layer(from_fn_with_state(app.clone(), json::json_routes));
+    let mut plain = Router::new();
     for (path, methods) in plain_routes() {
-        router = router.route(path, methods.fallback(not_found));
+        plain = plain.route(path, methods.fallback(not_found));
+    }
+    let mut router = guarded
+        .layer(from_fn_with_state(app.clone(), json::json_routes))
+        .merge(plain.layer(from_fn(json::tagged)));
+    for path in PROXY_ROUTES {
+        router = router.route(path, any(proxy::call_proxy));
     }
     router
         .fallback(websocket::get_elsewhere)

@@ -33,9 +33,13 @@ pub async fn get_oauth_connect(
 ) -> Response {
     let integration = query_text(&path, "provider_config_key").unwrap_or_default();
     let attempt = Attempt { integration, query: &query };
-    match attempt.start(&app, caller).await {
+    let (caller, integration) = match attempt.identify(&app, caller).await {
+        Ok(identified) => identified,
+        Err(failed) => return attempt.refuse(&app, failed, None, &headers).await,
+    };
+    match attempt.start(&app, &caller, &integration).await {
         Ok(started) => redirect(&app, &started, &headers),
-        Err(failed) => attempt.refuse(&app, failed, &headers).await,
+        Err(failed) => attempt.refuse(&app, failed, Some(&integration), &headers).await,
     }
 }
 
@@ -93,27 +97,40 @@ impl From<PopupError> for Failed {
 }
 
 impl Attempt<'_> {
-    /// The checks of the route in the order of the wire; the first failure wins.
-    async fn start(&self, app: &App, caller: Result<FrontendCaller, ApiError>) -> Result<Started, Failed> {
+    /// Who calls, and for which integration: the first checks of the route, in the order of the wire.
+    async fn identify(
+        &self,
+        app: &App,
+        caller: Result<FrontendCaller, ApiError>,
+    ) -> Result<(FrontendCaller, OpenIntegration), Failed> {
         let caller = caller?;
         let chosen = caller.chosen_connection_id(self.query)?;
         caller.check_hmac(app, self.query, self.integration, chosen).map_err(hmac_failure)?;
         let integration = self.find_integration(app, &caller).await?;
+        Ok((caller, integration))
+    }
+
+    /// The other checks, and the redirect.
+    async fn start(
+        &self,
+        app: &App,
+        caller: &FrontendCaller,
+        integration: &OpenIntegration,
+    ) -> Result<Started, Failed> {
+        if integration.provider.is_none() {
+            let message = "The provider of this integration is not in the catalog any more.";
+            return Err(PopupError::new("unknown_config_key", message).into());
+        }
         caller.check_allowed(self.integration)?;
-        let connection_id = caller.connection_id(app, chosen).await?;
-        let sign_in = self.sign_in(app, &caller, &integration, &connection_id)?;
+        let connection_id = caller.connection_id(app, query_text(self.query, "connection_id")).await?;
+        let sign_in = self.sign_in(app, caller, integration, &connection_id)?;
         Ok(popup::begin(app, sign_in).await?)
     }
 
     async fn find_integration(&self, app: &App, caller: &FrontendCaller) -> Result<OpenIntegration, Failed> {
         let found = integrations::find(app, caller.environment.id, self.integration).await?;
         let unknown = || PopupError::new("provider_config_err", "There is no integration with this id.");
-        let integration = found.ok_or_else(unknown)?;
-        if integration.provider.is_none() {
-            let message = "The provider of this integration is not in the catalog any more.";
-            return Err(PopupError::new("unknown_config_key", message).into());
-        }
-        Ok(integration)
+        Ok(found.ok_or_else(unknown)?)
     }
 
     /// Session and caller put together (`spec` auth-flows, section 3.5).
@@ -160,14 +177,19 @@ impl Attempt<'_> {
     }
 
     /// Tells the socket, so that the promise in the browser settles, and answers the popup.
-    async fn refuse(&self, app: &App, failed: Failed, headers: &HeaderMap) -> Response {
+    async fn refuse(
+        &self,
+        app: &App,
+        failed: Failed,
+        integration: Option<&OpenIntegration>,
+        headers: &HeaderMap,
+    ) -> Response {
         let shown = match &failed {
             Failed::Popup(error) => error.clone(),
             Failed::Api(error) => shown_as(error),
         };
-        let chosen = query_text(self.query, "connection_id");
-        let outcome = shown.outcome(Some(self.integration), chosen);
-        popup::announce(app, self.socket(), outcome).await;
+        let outcome = shown.outcome(Some(self.integration), query_text(self.query, "connection_id"));
+        popup::announce_refusal(app, self.socket(), integration, outcome).await;
         match failed {
             Failed::Api(error) if !wants_page(headers) => error.into_response(),
             Failed::Api(error) => {

@@ -36,7 +36,8 @@ pub async fn sandbox_result(_key: SecretKey<AnyInEnvironment>) -> ApiError {
 
 /// There is no stream from the server.
 pub async fn refuse_mcp_stream(_key: SecretKey<Mcp>) -> Response {
-    let error = json!({"jsonrpc": "2.0", "error": {"code": -32000, "message": "Method not allowed."}, "id": null});
+    let error =
+        json!({"jsonrpc": "2.0", "error": {"code": -32000, "message": "Method not allowed."}, "id": null});
     // Wire: without a content type.
     (StatusCode::METHOD_NOT_ALLOWED, Body::from(error.to_string())).into_response()
 }

@@ -6,7 +6,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::extract::{AnyAddress, IntoApiError, KeyOrSession, QueryTree};
+use super::extract::{AnyAddress, IntoApiError, KeyOrSession, PathTree, QueryTree, SecretKey};
 use super::input::formats::{PROVIDER_CONFIG_KEY, PROVIDER_NAME};
 use super::input::{TextRule, read_nothing, read_object};
 use super::last_segment::LastSegment;
@@ -44,6 +44,17 @@ pub async fn get_provider(
     let provider =
         catalog.get(&name).ok_or_else(|| ApiError::not_found("The catalog has no such provider."))?;
     Ok(Json(json!({ "data": provider.public_json(&app.config.http.public_server_url) })))
+}
+
+/// Ready-made functions for a provider: this server comes with none, for known and unknown names alike.
+pub async fn list_templates(
+    _key: SecretKey<AnyInEnvironment>,
+    QueryTree(query): QueryTree,
+    PathTree(path): PathTree,
+) -> Result<Json<Value>, ApiError> {
+    read_nothing(Some(&query)).in_query()?;
+    read_object(Some(&path), |path| path.required_text("provider", &PROVIDER_NAME)).in_path()?;
+    Ok(Json(json!({ "data": [] })))
 }
 
 /// The whole catalog as one object. Public, limited by address.

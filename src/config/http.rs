@@ -22,6 +22,8 @@ pub struct HttpConfig {
     /// Bytes.
     pub body_limit: u64,
     pub shutdown_delay: Duration,
+    /// Whether a command line tool that is newer than this server's level of compatibility is refused.
+    pub enforces_cli_version: bool,
 }
 
 impl HttpConfig {
@@ -49,6 +51,7 @@ impl HttpConfig {
             trusted_proxy_hops: reader.number("HITCHPOST_TRUSTED_PROXY_HOPS", 1) as usize,
             keep_alive: Duration::from_millis(reader.number("NANGO_SERVER_KEEP_ALIVE_TIMEOUT", 61_000)),
             body_limit: reader.size("NANGO_SERVER_PUBLIC_BODY_LIMIT", 75 << 20),
+            enforces_cli_version: reader.bool("FLAG_ENFORCE_CLI_VERSION", false),
             shutdown_delay: Duration::from_millis(reader.number("SERVER_SHUTDOWN_DELAY_MS", 0)),
         }
     }

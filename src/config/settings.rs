@@ -270,7 +270,7 @@ pub const SECTIONS: &[Section] = &[
                 "",
                 "Accounts created before it may use public keys.",
             ),
-            reserved("FLAG_ENFORCE_CLI_VERSION", Bool, "false", "Refuse a CLI newer than 0.71."),
+            active("FLAG_ENFORCE_CLI_VERSION", Bool, "false", "Refuse a CLI newer than 0.71."),
             ignored("NANGO_CACHE_ENV_KEYS", "API key look-ups are always cached and invalidated."),
         ],
     },

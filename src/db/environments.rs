@@ -71,6 +71,19 @@ pub async fn find(db: impl PgExecutor<'_>, id: EnvironmentId) -> sqlx::Result<Op
     .await
 }
 
+/// A live environment by the id that addresses carry.
+pub async fn find_by_uuid(db: impl PgExecutor<'_>, uuid: Uuid) -> sqlx::Result<Option<Environment>> {
+    sqlx::query_as!(
+        Environment,
+        r#"SELECT id AS "id: EnvironmentId", account_id AS "account_id: AccountId", uuid, name, is_production,
+                  callback_url, hmac_enabled, hmac_key
+           FROM environments WHERE uuid = $1 AND deleted_at IS NULL"#,
+        uuid
+    )
+    .fetch_optional(db)
+    .await
+}
+
 /// A live environment by its public key.
 pub async fn find_by_public_key(
     db: impl PgExecutor<'_>,

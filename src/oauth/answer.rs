@@ -7,7 +7,9 @@ use serde_json::{Map, Value};
 use url::form_urlencoded;
 
 use super::TokenError;
+use super::exception::OkWhen;
 use super::redaction::{Redaction, member_names};
+use super::tokens::lookup;
 
 /// The codes of a call's failures.
 #[derive(Debug, Clone, Copy)]
@@ -31,13 +33,14 @@ pub struct RawAnswer<'a> {
 /// The endpoint refused (also in an answer with status 200, as Slack and GitHub do), or its answer has neither form.
 pub fn read_answer(
     answer: &RawAnswer<'_>,
+    ok_when: Option<&OkWhen>,
     kinds: Kinds,
     redaction: &Redaction,
 ) -> Result<Map<String, Value>, TokenError> {
     let members = parse_members(answer);
     let is_success = (200..300).contains(&answer.status);
     match members {
-        Some(members) if is_success && !is_refusal(&members) => Ok(members),
+        Some(members) if is_success && !is_refusal(&members, ok_when) => Ok(members),
         None if is_success => Err(unreadable(answer, kinds)),
         members => Err(refused(answer, members, kinds, redaction)),
     }
@@ -63,14 +66,15 @@ fn parse_members(answer: &RawAnswer<'_>) -> Option<Map<String, Value>> {
     })
 }
 
-fn is_refusal(members: &Map<String, Value>) -> bool {
+fn is_refusal(members: &Map<String, Value>, ok_when: Option<&OkWhen>) -> bool {
+    let breaks_rule = ok_when.is_some_and(|rule| lookup(members, &rule.path) != Some(&rule.equals));
     let is_not_ok = members.get("ok") == Some(&Value::Bool(false));
     let has_error = match members.get("error") {
         None | Some(Value::Null | Value::Bool(false)) => false,
         Some(Value::String(text)) => !text.is_empty(),
         Some(_) => true,
     };
-    is_not_ok || (has_error && !members.contains_key("access_token"))
+    breaks_rule || is_not_ok || (has_error && !members.contains_key("access_token"))
 }
 
 fn unreadable(answer: &RawAnswer<'_>, kinds: Kinds) -> TokenError {
@@ -140,7 +144,7 @@ mod tests {
         let mut redaction = Redaction::default();
         redaction.hide("s3cret");
         let answer = RawAnswer { status, content_type: "text/plain", body: body.as_bytes() };
-        read_answer(&answer, KINDS, &redaction)
+        read_answer(&answer, None, KINDS, &redaction)
     }
 
     #[test]

@@ -3,20 +3,20 @@
 use serde_json::{Map, Value};
 
 use super::TokenError;
-use super::answer::{Kinds, without_token};
+use super::answer::Kinds;
+use super::exception::{Exception, Phase};
+use super::grant::Grant;
 use super::session::Payload;
 use super::token_call::{Client, TokenCall};
-use super::token_refresh::{authenticate, oauth2_call};
-use super::tokens::{pick_metadata, read_tokens};
+use super::tokens::pick_metadata;
 use crate::app::App;
 use crate::auth::{ClientOverride, Credentials};
 use crate::catalog::Provider;
-use crate::template::Context;
 
 const KINDS: Kinds = Kinds { refused: "unknown", unreadable: "unable_to_parse_token_response" };
 
 /// A code that came back with the callback.
-pub struct Grant<'a> {
+pub struct Code<'a> {
     pub provider: &'a Provider,
     /// The connection's own client, where it has one, else the integration's.
     pub client: Client<'a>,
@@ -32,20 +32,30 @@ pub struct Grant<'a> {
 /// The provider's words, or what the request lacks.
 pub async fn exchange_code(
     app: &App,
-    grant: &Grant<'_>,
+    code: &Code<'_>,
 ) -> Result<(Credentials, Map<String, Value>), TokenError> {
-    let (now, random) = (app.clock.now(), app.rng.uuid().to_string());
-    let context = Context::new(now, &random).flat_connection_config(grant.config);
-    let answer = exchange_call(grant, &context)?.send(app).await?;
-    let metadata = pick_metadata(&answer, &grant.provider.token_response_metadata);
-    let names: Map<String, Value> = answer.keys().map(|name| (name.clone(), Value::Null)).collect();
-    let alternate = grant.provider.alternate_access_token_response_path.as_deref();
-    let mut tokens = read_tokens(answer, alternate, now).ok_or_else(|| without_token(&names, KINDS))?;
-    if let Some(token) = &grant.payload.refresh_token {
+    let exception = Exception::of(code.provider);
+    let grant = Grant {
+        provider: code.provider,
+        exception: &exception,
+        client: code.client,
+        phase: Phase::Exchange,
+        kinds: KINDS,
+        config: code.config,
+        old: &Map::new(),
+        refresh_token: None,
+        now: app.clock.now(),
+        random: &app.rng.uuid().to_string(),
+    };
+    let granted = grant.ask(app, exchange_call(&grant, code)?).await?;
+    let mut found = pick_metadata(&granted.answer, &code.provider.token_response_metadata);
+    found.extend(granted.connection_config);
+    let mut tokens = granted.tokens;
+    if let Some(token) = &code.payload.refresh_token {
         tokens.raw.insert("refresh_token".to_owned(), token.clone().into());
         tokens.refresh_token = Some(token.clone());
     }
-    let own = &grant.payload.client;
+    let own = &code.payload.client;
     let credentials = Credentials::OAuth2 {
         access_token: tokens.access_token,
         refresh_token: tokens.refresh_token,
@@ -53,21 +63,29 @@ pub async fn exchange_code(
         raw: Value::Object(tokens.raw),
         config_override: (*own != ClientOverride::default()).then(|| own.clone()),
     };
-    Ok((credentials, metadata))
+    Ok((credentials, found))
 }
 
-fn exchange_call(grant: &Grant<'_>, context: &Context<'_>) -> Result<TokenCall, TokenError> {
-    let provider = grant.provider;
-    let mut call = oauth2_call(provider, None, context, KINDS)?;
-    call.hide(grant.code);
+fn exchange_call(grant: &Grant<'_>, code: &Code<'_>) -> Result<TokenCall, TokenError> {
+    let (provider, payload) = (code.provider, code.payload);
+    let extras = [
+        ("clientId", code.client.id),
+        ("clientSecret", code.client.secret),
+        ("code", code.code),
+        ("redirectUri", payload.callback_url.as_str()),
+    ];
+    let context = grant.context(&extras);
+    let mut call = grant.call(None, &context)?;
+    call.hide(code.code);
     call.set("grant_type", "authorization_code");
-    call.set("code", grant.code);
-    call.set("redirect_uri", grant.payload.callback_url.as_str());
-    call.set_all(&provider.token_params, context, &[])?;
+    call.set("code", code.code);
+    call.set("redirect_uri", payload.callback_url.as_str());
+    call.set_all(&provider.token_params, &context, &[])?;
     if !provider.disable_pkce {
-        call.set("code_verifier", grant.payload.code_verifier.as_str());
+        call.set("code_verifier", payload.code_verifier.as_str());
     }
-    authenticate(&mut call, provider, grant.client);
+    grant.authenticate(&mut call);
+    grant.exception.token_request.apply(&mut call, code.client, &context)?;
     Ok(call)
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::authorize::{Authorize, authorize_url};
-use super::exchange::{Grant, exchange_code, stored_config};
+use super::exchange::{Code, exchange_code, stored_config};
 use super::popup_error::PopupError;
 use super::session::{self, Payload};
 use super::token_call::Client;
@@ -211,8 +211,48 @@ pub async fn finish(app: &App, callback: Callback<'_>) -> Finished {
     Finished { provider, result }
 }
 
+/// Delivers the failure of a sign-in that never began. A socket of another replica finds it in a row of its own, which is
+/// only possible when the integration is known.
+pub async fn announce_refusal(
+    app: &App,
+    socket: Option<&str>,
+    integration: Option<&OpenIntegration>,
+    outcome: Value,
+) {
+    let Some(socket) = socket else { return };
+    if app.hub.deliver(socket, outcome.clone()) {
+        return;
+    }
+    let Some(integration) = integration else { return };
+    match store_refusal(app, socket, integration, &outcome).await {
+        Ok(()) => app.fanout.call(Wake::Sockets).await,
+        Err(error) => tracing::error!(error = %error, "the outcome of a sign-in could not be stored"),
+    }
+}
+
+async fn store_refusal(
+    app: &App,
+    socket: &str,
+    integration: &OpenIntegration,
+    outcome: &Value,
+) -> sqlx::Result<()> {
+    let row = OAuthSession {
+        // Never told to anybody, so that no callback can name it.
+        id: session::new_state(&app.rng).into_secret(),
+        environment_id: integration.row.environment_id,
+        integration_id: integration.row.id,
+        connection_id: String::new(),
+        connect_session_id: None,
+        ws_client_id: Some(socket.to_owned()),
+        payload: None,
+        created_at: app.clock.now(),
+    };
+    oauth_sessions::insert(&app.db, &row).await?;
+    oauth_sessions::store_outcome(&app.db, &row.id, outcome).await
+}
+
 /// Delivers an outcome to the socket that waits for it: here at once, elsewhere through its row.
-pub async fn announce(app: &App, socket: Option<&str>, outcome: Value) {
+async fn announce(app: &App, socket: Option<&str>, outcome: Value) {
     let Some(socket) = socket else { return };
     if !app.hub.deliver(socket, outcome) {
         app.fanout.call(Wake::Sockets).await;
@@ -245,14 +285,14 @@ async fn connect(
     let from_callback = callback_metadata(provider, callback.query);
     let mut config = with_operator_defaults(integration, &payload.connection_config);
     config.extend(from_callback.clone());
-    let grant = Grant {
+    let code = Code {
         provider,
         client: own_client(integration, &payload.client),
         code,
         payload: &payload,
         config: &config,
     };
-    let (credentials, found) = exchange_code(app, &grant).await?;
+    let (credentials, found) = exchange_code(app, &code).await?;
     let stored = stored_config(found, from_callback, &payload.connection_config);
     let new = NewConnection::from_session(&row.connection_id, &credentials, stored, connect_session.as_ref());
     let established = establish(app, &environment, integration, new).await?;

@@ -1,5 +1,7 @@
 //! One request to a token endpoint: its parameters, the client's authentication and its encoding.
 
+use std::time::Duration;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -12,14 +14,15 @@ use url::form_urlencoded::{self, byte_serialize};
 
 use super::TokenError;
 use super::answer::{Kinds, RawAnswer, read_answer};
+use super::exception::OkWhen;
 use super::redaction::Redaction;
 use crate::app::App;
-use crate::catalog::{BodyFormat, Parameters};
+use crate::catalog::{BodyFormat, Parameter, Parameters};
 use crate::egress::{Answer, EgressError, OutgoingRequest};
-use crate::template::{Context, Escape, Template, build_url};
+use crate::template::{Context, Escape, Template, Unresolved, build_url};
 
 /// Parameters whose values are never repeated in a message.
-const SECRET_PARAMETERS: [&str; 8] = [
+const SECRET_PARAMETERS: [&str; 10] = [
     "client_secret",
     "code",
     "code_verifier",
@@ -28,7 +31,12 @@ const SECRET_PARAMETERS: [&str; 8] = [
     "password",
     "secret",
     "fb_exchange_token",
+    "access_token",
+    "auth_code",
 ];
+
+/// Of one exchange with the endpoint. A refresh must end before its lease does.
+const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// The OAuth client that asks.
 #[derive(Clone, Copy)]
@@ -46,6 +54,8 @@ pub struct TokenCall {
     pub params: Map<String, Value>,
     pub format: BodyFormat,
     pub kinds: Kinds,
+    pub time_limit: Duration,
+    pub ok_when: Option<OkWhen>,
     redaction: Redaction,
 }
 
@@ -53,7 +63,17 @@ impl TokenCall {
     pub fn post(url: Url, format: BodyFormat, kinds: Kinds) -> Self {
         let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
         let (params, redaction) = (Map::new(), Redaction::default());
-        TokenCall { method: Method::POST, url, headers, params, format, kinds, redaction }
+        TokenCall {
+            method: Method::POST,
+            url,
+            headers,
+            params,
+            format,
+            kinds,
+            time_limit: TIME_LIMIT,
+            ok_when: None,
+            redaction,
+        }
     }
 
     /// Sets a parameter.
@@ -72,10 +92,23 @@ impl TokenCall {
         omit: &[&str],
     ) -> Result<(), TokenError> {
         for (name, parameter) in parameters.iter().filter(|(name, _)| !omit.contains(&name.as_str())) {
-            let value = parameter.resolve(context).map_err(|missing| self.incomplete(name, &missing))?;
+            let value = self.resolve(name, parameter, context)?;
             self.set(name, value);
         }
         Ok(())
+    }
+
+    /// The value of a parameter.
+    ///
+    /// # Errors
+    /// Names without a value.
+    pub fn resolve(
+        &self,
+        name: &str,
+        parameter: &Parameter,
+        context: &Context<'_>,
+    ) -> Result<Value, TokenError> {
+        parameter.resolve(context).map_err(|missing| incomplete(name, &missing))
     }
 
     /// Sets headers of the catalog; they win over those that are there.
@@ -88,7 +121,7 @@ impl TokenCall {
         context: &Context<'_>,
     ) -> Result<(), TokenError> {
         for (name, template) in headers {
-            let value = template.resolve(context).map_err(|missing| self.incomplete(name, &missing))?;
+            let value = template.resolve(context).map_err(|missing| incomplete(name, &missing))?;
             self.set_header(name, &value)?;
         }
         Ok(())
@@ -101,6 +134,13 @@ impl TokenCall {
         value.set_sensitive(true);
         self.headers.insert(header, value);
         Ok(())
+    }
+
+    /// Takes every proof of the client away.
+    pub fn remove_client(&mut self) {
+        self.params.shift_remove("client_id");
+        self.params.shift_remove("client_secret");
+        self.headers.remove(AUTHORIZATION);
     }
 
     /// Client id and secret as parameters.
@@ -143,9 +183,11 @@ impl TokenCall {
             }
         }
         let (kinds, redaction) = (self.kinds, std::mem::take(&mut self.redaction));
-        let answer = app.egress.tokens.send(self.into_request()).await;
+        let ok_when = self.ok_when.take();
+        let time_limit = self.time_limit;
+        let answer = app.egress.tokens.send_within(self.into_request(), time_limit).await;
         let answer = answer.map_err(|error| not_reached(kinds, &error))?;
-        read_answer(&raw(&answer), kinds, &redaction)
+        read_answer(&raw(&answer), ok_when.as_ref(), kinds, &redaction)
     }
 
     /// The request as it goes out.
@@ -183,10 +225,10 @@ impl TokenCall {
         body.extend_pairs(self.params.iter().map(|(name, value)| (name, text_of(value))));
         body.finish().into()
     }
+}
 
-    fn incomplete(&self, name: &str, missing: &crate::template::Unresolved) -> TokenError {
-        TokenError::new("invalid_connection_config", format!("`{name}` of the token request: {missing}."))
-    }
+fn incomplete(name: &str, missing: &Unresolved) -> TokenError {
+    TokenError::new("invalid_connection_config", format!("`{name}` of the token request: {missing}."))
 }
 
 /// The URL of a token endpoint for one connection.

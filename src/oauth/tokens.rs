@@ -36,7 +36,8 @@ pub fn read_tokens(
     tokens.map(|tokens| tokens.with_raw(answer, now))
 }
 
-fn tokens_in(holder: &Map<String, Value>, now: DateTime<Utc>) -> Option<Tokens> {
+/// The tokens of an object that has the usual member names.
+pub fn tokens_in(holder: &Map<String, Value>, now: DateTime<Utc>) -> Option<Tokens> {
     let access_token = text(holder, "access_token")?.to_owned();
     let refresh_token = text(holder, "refresh_token").map(str::to_owned);
     Some(Tokens::bare(access_token, refresh_token, expiry(holder, ExpiryUnit::Seconds, now)))
@@ -47,7 +48,8 @@ impl Tokens {
         Tokens { access_token, refresh_token, expires_at, raw: Map::new() }
     }
 
-    fn with_raw(self, mut raw: Map<String, Value>, now: DateTime<Utc>) -> Self {
+    /// Adds the whole answer.
+    pub fn with_raw(self, mut raw: Map<String, Value>, now: DateTime<Utc>) -> Self {
         // Wire: users read `raw.expires_at` even where the provider sends `expires_in` only.
         if !raw.contains_key("expires_at")
             && let Some(computed) = expiry(&raw, ExpiryUnit::Seconds, now)

@@ -6,8 +6,10 @@ use super::Force;
 use crate::auth::Credentials;
 use crate::catalog::Provider;
 use crate::db::connections::Connection;
+use crate::oauth::renews_access_tokens;
 
 const DEFAULT_MARGIN: TimeDelta = TimeDelta::seconds(900);
+const TRADE_MARGIN: TimeDelta = TimeDelta::days(10);
 
 /// How long before its end a token counts as expired: the provider's own buffer, else 15 minutes, but never more than
 /// a third of the token's lifetime when that is known.
@@ -30,7 +32,8 @@ pub fn needs_refresh(
     force: Force,
     now: DateTime<Utc>,
 ) -> bool {
-    if !credentials.is_refreshable() {
+    let is_traded = !credentials.is_refreshable() && is_traded(provider, credentials);
+    if !credentials.is_refreshable() && !is_traded {
         return false;
     }
     if force == Force::Yes {
@@ -39,7 +42,19 @@ pub fn needs_refresh(
     let Some(expires_at) = credentials.expires_at() else { return false };
     // The last refresh, or else the authorization, is when the token was made.
     let lifetime = connection.last_refresh_success.map(|made_at| expires_at - made_at);
-    expires_at - now < expiry_margin(provider, lifetime)
+    let margin = if is_traded { trade_margin(lifetime) } else { expiry_margin(provider, lifetime) };
+    expires_at - now < margin
+}
+
+/// Whether the provider gives a new token for the old one, as long as that is good.
+fn is_traded(provider: Option<&Provider>, credentials: &Credentials) -> bool {
+    matches!(credentials, Credentials::OAuth2 { .. }) && provider.is_some_and(renews_access_tokens)
+}
+
+/// Such tokens live for weeks and cannot be traded once they have ended, so there must be time for a second try.
+fn trade_margin(lifetime: Option<TimeDelta>) -> TimeDelta {
+    let known = lifetime.filter(|lifetime| *lifetime > TimeDelta::zero());
+    known.map_or(TRADE_MARGIN, |lifetime| TRADE_MARGIN.min(lifetime / 3))
 }
 
 /// Whether the credentials have ended, margin aside.

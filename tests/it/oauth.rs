@@ -559,12 +559,27 @@ fn a_socket_gets_the_outcome_of_a_sign_in_that_ended_elsewhere() {
         let token = world.session(|_| {}).await;
         let begun = world.begin(&token, &format!("&ws_client_id={}", socket.id)).await;
         let state = pairs(&begun.authorize)["state"].as_str().expect("a state").to_owned();
-        // What another replica does.
+        // What another replica does that holds no socket.
         let outcome = json!({"message_type": "success", "connection_id": "c"});
         hitchpost::db::oauth_sessions::store_outcome(&world.app.app.db, &state, &outcome)
             .await
             .expect("stored");
         assert_eq!(socket.next().await, Some(outcome));
+    });
+}
+
+#[test]
+fn a_sign_in_that_never_began_is_told_to_distant_sockets_too() {
+    run(async {
+        let world = World::start("installation: outbound").await;
+        let token = world.session(|_| {}).await;
+        let distant = world.app.app.rng.uuid().to_string();
+        world.connect(&token, &format!("&ws_client_id={distant}")).await;
+        let sockets = [distant];
+        let found =
+            hitchpost::db::oauth_sessions::list_outcomes(&world.app.app.db, &sockets).await.expect("rows");
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].1["error_type"], "auth_mode_err");
     });
 }
 

@@ -7,6 +7,7 @@ pub mod client;
 pub mod keys;
 pub mod provider;
 pub mod socket;
+pub mod target;
 pub mod token_endpoint;
 
 use std::future::Future;

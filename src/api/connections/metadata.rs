@@ -33,7 +33,7 @@ impl MetadataChange {
 }
 
 #[derive(Clone, Copy)]
-enum Write {
+pub enum Write {
     Replace,
     Merge,
 }
@@ -70,18 +70,25 @@ async fn change_metadata(
 ) -> Result<(), ApiError> {
     let change = read_object(body, MetadataChange::read).in_body()?;
     let found = find_all(app, environment, &change).await?;
+    store(app, environment, &found, &change.metadata, write).await
+}
+
+/// Writes the metadata of these connections, all or none.
+pub async fn store(
+    app: &App,
+    environment: EnvironmentId,
+    found: &[ConnectionRowId],
+    metadata: &Value,
+    write: Write,
+) -> Result<(), ApiError> {
     let mut transaction = app.db.begin().await?;
     match write {
-        Write::Replace => {
-            rows::set_metadata(&mut *transaction, environment, &found, &change.metadata).await?;
-        }
-        Write::Merge => {
-            rows::merge_metadata(&mut *transaction, environment, &found, &change.metadata).await?;
-        }
+        Write::Replace => rows::set_metadata(&mut *transaction, environment, found, metadata).await?,
+        Write::Merge => rows::merge_metadata(&mut *transaction, environment, found, metadata).await?,
     }
-    changes::insert_connections(&mut *transaction, environment, &found, app.clock.now()).await?;
+    changes::insert_connections(&mut *transaction, environment, found, app.clock.now()).await?;
     transaction.commit().await?;
-    found.into_iter().for_each(|id| app.forget_connection(id));
+    found.iter().for_each(|id| app.forget_connection(*id));
     app.fanout.call(Wake::Feed).await;
     Ok(())
 }

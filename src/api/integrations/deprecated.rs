@@ -69,8 +69,8 @@ async fn details(
     let listed: Vec<Value> = connections.iter().map(|one| show(app, &row.unique_key, one)).collect();
     let has_webhook = provider.webhook_routing_script.is_some();
     // Wire: built with the provider's name where the integration's key belongs.
-    let webhook_url =
-        has_webhook.then(|| format!("{}/webhook/{}/{}", app.config.http.server_url, environment.uuid, row.provider));
+    let webhook_url = has_webhook
+        .then(|| format!("{}/webhook/{}/{}", app.config.http.server_url, environment.uuid, row.provider));
     Ok(members(json!({
         "client_id": row.oauth_client_id,
         "client_secret": integration.client_secret.as_ref().map(|secret| secret.expose()),

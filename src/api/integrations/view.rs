@@ -14,7 +14,7 @@ use crate::integrations::OpenIntegration;
 use crate::time_format::format_millis_z;
 
 /// JavaScript's `encodeURIComponent`.
-const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
+pub const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
     .remove(b'.')

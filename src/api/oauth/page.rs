@@ -32,6 +32,7 @@ struct Success<'a> {
 struct Failure<'a> {
     nonce: &'a str,
     title: &'a str,
+    advice: &'a str,
     reason: &'a str,
     code: &'a str,
     said: Vec<(&'a str, &'a str)>,
@@ -76,6 +77,30 @@ impl<'a> Page<'a> {
         Success { nonce, title: &title, message: &message }.render()
     }
 
+    /// What the end user can do about it.
+    fn advice(&self) -> &'static str {
+        if self.said.get("error").is_some_and(|error| error == "access_denied") {
+            return "Access was not granted, so nothing was saved. If that was a mistake, close this window and try again.";
+        }
+        match self.error.map(|error| error.kind) {
+            Some("state_err") => {
+                "This sign-in took too long or was finished before. Close this window and start again."
+            }
+            Some("state_cookie_err") => {
+                "The sign-in was started in another browser, or this one keeps no cookies. Close this window and start \
+                 again."
+            }
+            Some("url_param_err") => {
+                "A value that the provider needs is missing or wrong. Close this window, check what you typed and try \
+                 again."
+            }
+            _ => {
+                "Nothing was saved. Close this window and try again; if it keeps failing, send the details below to the \
+                 people who asked you to connect."
+            }
+        }
+    }
+
     fn error_html(&self, nonce: &str) -> askama::Result<String> {
         let title = match self.provider {
             Some(provider) => format!("{provider} was not connected"),
@@ -95,7 +120,16 @@ impl<'a> Page<'a> {
             "payload": {"message": told, "errorType": "connection_validation_failed"},
         }));
         let said = self.said.iter().map(|(name, value)| (name.as_str(), value.as_str().unwrap_or_default()));
-        Failure { nonce, title: &title, reason, code, said: said.collect(), message: &message }.render()
+        Failure {
+            nonce,
+            title: &title,
+            advice: self.advice(),
+            reason,
+            code,
+            said: said.collect(),
+            message: &message,
+        }
+        .render()
     }
 }
 
