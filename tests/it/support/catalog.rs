@@ -24,6 +24,12 @@ acme-one:
   authorization_url: https://login.acme.example/authorize
   token_url: https://login.acme.example/token
   docs: https://docs.example/acme
+mcp-box:
+  display_name: MCP Box
+  auth_mode: MCP_OAUTH2
+  authorization_url: https://login.acme.example/authorize
+  token_url: https://login.acme.example/token
+  docs: https://docs.example/mcp
 silent:
   display_name: Silent
   auth_mode: OAUTH2
