@@ -136,7 +136,11 @@ fn facebook_trades_its_access_token() {
         let integration = Arc::new(world.open_integration().await);
         for (days, asked) in [(45, 2), (6, 3)] {
             world.app.advance(TimeDelta::days(days));
-            world.provider.answer_next(200, "application/json", r#"{"access_token":"long-3","expires_in":5184000}"#);
+            world.provider.answer_next(
+                200,
+                "application/json",
+                r#"{"access_token":"long-3","expires_in":5184000}"#,
+            );
             let (connection, _) = world.connection(&id).await;
             fresh_credentials(&world.app.app, &integration, connection, Force::No).await.expect("good");
             assert_eq!(world.provider.requests().len(), asked, "{days}");
