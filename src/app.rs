@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::catalog::CatalogHandle;
+use crate::catalog::{Catalog, CatalogHandle};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::crypto::Cipher;
@@ -18,6 +18,7 @@ use crate::fanout::Fanout;
 use crate::hub::Hub;
 use crate::keys::KeyCache;
 use crate::limiter::Limiter;
+use crate::proxy::TargetCache;
 use crate::refresh::{FetchedQueue, Flights};
 use crate::rng::Rng;
 
@@ -33,6 +34,7 @@ pub struct App {
     pub fanout: Arc<Fanout>,
     pub flights: Flights,
     pub fetched: FetchedQueue,
+    pub targets: TargetCache,
     pub clock: Clock,
     pub rng: Rng,
     /// Names this process in leases.
@@ -42,10 +44,20 @@ pub struct App {
 
 impl App {
     /// Drops what this process remembers of a connection.
-    pub fn forget_connection(&self, _id: ConnectionRowId) {}
+    pub fn forget_connection(&self, id: ConnectionRowId) {
+        self.targets.forget_connection(id);
+    }
 
     /// Drops what this process remembers of an integration and its connections.
-    pub fn forget_integration(&self, _id: IntegrationId) {}
+    pub fn forget_integration(&self, id: IntegrationId) {
+        self.targets.forget_integration(id);
+    }
+
+    /// Replaces the catalog, and drops what was computed from the old one.
+    pub fn replace_catalog(&self, catalog: Catalog) {
+        self.catalog.replace(catalog);
+        self.targets.forget_all();
+    }
 }
 
 /// What handlers and tasks hold.

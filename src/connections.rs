@@ -20,8 +20,8 @@ use crate::error::ApiError;
 use crate::fanout::Wake;
 use crate::integrations::OpenIntegration;
 
-pub use config::open_config;
 use config::seal_config;
+pub use config::{open_config, public_config};
 
 /// Whether a connection is new or was authorized again; the word of the auth webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

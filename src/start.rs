@@ -20,6 +20,7 @@ use crate::fanout::Fanout;
 use crate::hub::Hub;
 use crate::keys::KeyCache;
 use crate::limiter::Limiter;
+use crate::proxy::TargetCache;
 use crate::refresh::{FetchedQueue, Flights};
 use crate::rng::Rng;
 
@@ -130,6 +131,7 @@ pub async fn build(config: Config, pool: PgPool, clock: Clock, rng: Rng) -> Resu
         fanout: Arc::new(Fanout::new(config.redis_url.as_ref())?),
         flights: Flights::default(),
         fetched: FetchedQueue::default(),
+        targets: TargetCache::default(),
         replica: rng.uuid(),
         lifecycle: Lifecycle::default(),
         config,

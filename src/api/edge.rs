@@ -55,7 +55,7 @@ impl RateLimitSlot {
 #[derive(Clone)]
 pub struct RequestId(pub Arc<str>);
 
-/// Marks an answer that came from a provider through the proxy: its headers win over ours.
+/// Marks an answer that came from a provider through the proxy: its headers win over ours, those about security apart.
 #[derive(Clone, Copy)]
 pub struct FromProvider;
 
@@ -111,7 +111,12 @@ fn finish(app: &SharedApp, mut response: Response, id: &str, slot: &RateLimitSlo
     headers.entry(header::ACCESS_CONTROL_ALLOW_ORIGIN).or_insert(HeaderValue::from_static("*"));
     headers.entry(header::ACCESS_CONTROL_EXPOSE_HEADERS).or_insert(EXPOSED_HEADERS);
     for (name, value) in SECURITY_HEADERS {
-        headers.entry(name).or_insert(value);
+        if from_provider {
+            // They are about this origin, of which a provider knows nothing.
+            headers.insert(name, value);
+        } else {
+            headers.entry(name).or_insert(value);
+        }
     }
     if !from_provider && headers.get(header::CONTENT_TYPE).is_some_and(|value| value == "application/json") {
         headers.insert(header::CONTENT_TYPE, JSON);

@@ -16,6 +16,7 @@ mod loose_body;
 mod oauth;
 pub mod path;
 mod providers;
+mod proxy;
 pub mod scope;
 mod websocket;
 
@@ -24,7 +25,7 @@ use axum::extract::Request;
 use axum::http::{Method, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, any, get, post};
 
 use crate::app::SharedApp;
 use crate::error::ApiError;
@@ -88,6 +89,9 @@ fn plain_routes() -> Vec<Route> {
     ]
 }
 
+/// The proxy takes every method, extension methods too.
+const PROXY_ROUTES: [&str; 3] = ["/proxy", "/proxy/", "/proxy/{*endpoint}"];
+
 /// Every path of the API, for the rules about letter case.
 pub fn patterns() -> Vec<&'static str> {
     let routes = json_routes().into_iter().chain(plain_routes());
@@ -103,6 +107,9 @@ pub fn router(app: SharedApp) -> Router {
     let mut router = guarded.layer(from_fn_with_state(app.clone(), json::json_routes));
     for (path, methods) in plain_routes() {
         router = router.route(path, methods.fallback(not_found));
+    }
+    for path in PROXY_ROUTES {
+        router = router.route(path, any(proxy::call_proxy));
     }
     router
         .fallback(websocket::get_elsewhere)

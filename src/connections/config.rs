@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::app::App;
 use crate::catalog::Provider;
-use crate::crypto::{Cipher, CryptoError};
+use crate::crypto::{Cipher, CryptoError, Secret};
 use crate::db::connections::Connection;
 
 /// The one member of a sealed value.
@@ -36,13 +36,20 @@ pub fn open_config(app: &App, connection: &Connection) -> Map<String, Value> {
     config.into_iter().map(|(name, value)| (name, open_value(&app.cipher, value))).collect()
 }
 
-/// A value that only looks sealed was put there by a caller; it stays what it is.
+/// The config of a connection without its secrets, for callers who may not see credentials.
+pub fn public_config(app: &App, connection: &Connection) -> Map<String, Value> {
+    let config = connection.connection_config.as_object().cloned().unwrap_or_default();
+    config.into_iter().filter(|(_, value)| open_secret(&app.cipher, value).is_none()).collect()
+}
+
 fn open_value(cipher: &Cipher, value: Value) -> Value {
-    let sealed =
-        value.as_object().filter(|members| members.len() == 1).and_then(|members| members.get(SEALED));
-    let bytes = sealed.and_then(Value::as_str).and_then(|text| STANDARD.decode(text).ok());
-    let opened = bytes.and_then(|bytes| cipher.open_text(&bytes).ok());
-    opened.map_or(value, |text| Value::String(text.expose().to_owned()))
+    open_secret(cipher, &value).map_or(value, |text| Value::String(text.expose().to_owned()))
+}
+
+/// A value that only looks sealed was put there by a caller; it stays what it is.
+fn open_secret(cipher: &Cipher, value: &Value) -> Option<Secret> {
+    let sealed = value.as_object().filter(|members| members.len() == 1)?.get(SEALED)?.as_str()?;
+    cipher.open_text(&STANDARD.decode(sealed).ok()?).ok()
 }
 
 #[cfg(test)]

@@ -61,6 +61,15 @@ pub async fn join(
     }
 }
 
+/// Starts a refresh that nobody waits for, unless one is running.
+pub fn start_in_background(app: &SharedApp, integration: &Arc<OpenIntegration>, connection: &Connection) {
+    let is_running =
+        app.flights.lock().get(&connection.id).is_some_and(|landing| landing.has_changed().is_ok());
+    if !is_running {
+        board(app, integration, connection.clone(), Force::No, app.clock.now());
+    }
+}
+
 fn board(
     app: &SharedApp,
     integration: &Arc<OpenIntegration>,

@@ -101,7 +101,7 @@ pub async fn watch_catalog(app: SharedApp) {
 /// Loads again; a source that cannot be used now leaves everything as it was.
 async fn reload(app: &SharedApp) {
     match try_load(&app.config.catalog, &app.egress).await {
-        Some(catalog) => app.catalog.replace(catalog),
+        Some(catalog) => app.replace_catalog(catalog),
         None => tracing::warn!("the catalog stays as it was, because one of its sources cannot be used"),
     }
 }

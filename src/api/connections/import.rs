@@ -5,7 +5,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::end_user_row;
@@ -17,12 +17,13 @@ use crate::api::input::{IssueCode, Issues, read_nothing, read_object};
 use crate::api::scope::ConnectionsCreate;
 use crate::app::{App, SharedApp};
 use crate::auth::{AuthMode, Credentials};
-use crate::connections::{NewConnection, establish};
+use crate::connections::{NewConnection, establish, open_config};
 use crate::db::connections as rows;
 use crate::db::environments::Environment;
 use crate::error::ApiError;
 use crate::integrations::{self, OpenIntegration};
 use crate::logs::operation_id;
+use crate::proxy;
 use crate::time_format::format_millis_z;
 
 /// Creates a connection from credentials that the customer already has, or replaces one.
@@ -41,6 +42,7 @@ pub async fn import_connection(
     let integration = find_integration(&app, &key.environment, &import.provider_config_key).await?;
     check_mode(&integration, import.credentials.mode)?;
     let credentials = ready(&import)?;
+    test(&app, &integration, credentials, &import.connection_config).await?;
     let body = store(&app, &key.environment, &integration, &import, credentials, json!(tags)).await?;
     Ok((StatusCode::CREATED, Json(body)))
 }
@@ -84,6 +86,24 @@ fn ready(import: &Import) -> Result<&Credentials, ApiError> {
     Ok(credentials)
 }
 
+/// Asks the provider, if it says how, whether it accepts credentials that a person may have mistyped.
+async fn test(
+    app: &App,
+    integration: &OpenIntegration,
+    credentials: &Credentials,
+    config: &Map<String, Value>,
+) -> Result<(), ApiError> {
+    let is_typed = matches!(
+        credentials,
+        Credentials::ApiKey { .. } | Credentials::Basic { .. } | Credentials::Tba { .. }
+    );
+    if !is_typed {
+        return Ok(());
+    }
+    let result = proxy::verify_credentials(app, integration, credentials, config).await;
+    result.map_err(|failure| ApiError::bad_request("connection_test_failed", failure.to_string()))
+}
+
 async fn store(
     app: &App,
     environment: &Environment,
@@ -112,6 +132,7 @@ async fn store(
     let row = rows::find_by_row(&app.db, environment.id, established.id).await?;
     let row =
         row.ok_or_else(|| ApiError::server_error("The connection was deleted while it was imported."))?;
+    let config = open_config(app, &row);
     let body = ConnectionBody::load(app, &integration.row, row, format_millis_z).await?;
-    Ok(body.with_credentials(credentials.to_json()))
+    Ok(body.with_secrets(credentials, config))
 }

@@ -14,6 +14,7 @@ use crate::api::input::{ObjectReader, read_object};
 use crate::api::last_segment::LastSegment;
 use crate::api::scope::ConnectionsRead;
 use crate::app::{App, SharedApp};
+use crate::connections::open_config;
 use crate::db::connections::{self as rows, Connection};
 use crate::db::integrations::Integration;
 use crate::error::ApiError;
@@ -78,8 +79,9 @@ async fn read_fresh(
     match fresh_credentials(app, &integration, connection.clone(), force).await {
         Ok(fresh) => {
             let row = just_fetched(app, fresh.connection);
+            let config = open_config(app, &row);
             let body = ConnectionBody::load(app, &integration.row, row, format_millis_offset).await?;
-            Ok(body.with_credentials(fresh.credentials.to_json()))
+            Ok(body.with_secrets(&fresh.credentials, config))
         }
         Err(error) => Err(refuse(app, &integration.row, &connection, error).await),
     }

@@ -2,11 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::app::App;
-use crate::auth::hide_refresh_tokens;
-use crate::connections::open_config;
+use crate::auth::{Credentials, hide_refresh_tokens};
+use crate::connections::public_config;
 use crate::db::connection_errors::{self, ConnectionError};
 use crate::db::connection_list::Summary;
 use crate::db::connections::Connection;
@@ -104,7 +104,7 @@ pub struct ConnectionBody {
 }
 
 impl ConnectionBody {
-    /// Loads what a connection shows beside its row.
+    /// Loads what a connection shows beside its row, secrets left out.
     pub async fn load(
         app: &App,
         integration: &Integration,
@@ -115,7 +115,7 @@ impl ConnectionBody {
         let end_user = end_users::find_by_connection(&app.db, row.environment_id, row.id).await?;
         Ok(ConnectionBody {
             id: row.id.0,
-            connection_config: Value::Object(open_config(app, &row)),
+            connection_config: Value::Object(public_config(app, &row)),
             connection_id: row.connection_id,
             provider_config_key: integration.unique_key.clone(),
             provider: integration.provider.clone(),
@@ -131,9 +131,10 @@ impl ConnectionBody {
         })
     }
 
-    /// Adds the credentials, refresh tokens included.
-    pub fn with_credentials(mut self, credentials: Value) -> Self {
-        self.credentials = credentials;
+    /// Adds the credentials and the secrets of the connection config, refresh tokens included.
+    pub fn with_secrets(mut self, credentials: &Credentials, config: Map<String, Value>) -> Self {
+        self.credentials = credentials.to_json();
+        self.connection_config = Value::Object(config);
         self
     }
 

@@ -34,6 +34,13 @@ plain-key:
   display_name: Plain Key
   auth_mode: API_KEY
   docs: https://docs.example/plain
+vault:
+  display_name: Vault
+  auth_mode: API_KEY
+  docs: https://docs.example/vault
+  connection_config:
+    region: { type: string, title: Region, description: Region, order: 1 }
+    pin: { type: string, title: Pin, description: Pin, secret: true, order: 2 }
 plain-basic:
   display_name: Plain Basic
   auth_mode: BASIC

@@ -1,0 +1,97 @@
+//! A provider's body with a bound on how long it may stay silent. The gap is measured only while nothing comes, so a
+//! body that is already here costs no timer.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::time::{Instant, Sleep, sleep};
+
+/// Why the client's connection breaks in the middle of an answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Broken<E> {
+    #[error("the provider's answer stopped for longer than {0:?}")]
+    Silent(Duration),
+    #[error("the provider's answer broke off: {0}")]
+    Cut(#[source] E),
+}
+
+pub(super) struct Paced<B> {
+    body: B,
+    gap: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+    is_armed: bool,
+    /// The answer to a HEAD: its length is not that of its empty body.
+    hides_length: bool,
+}
+
+impl<B> Paced<B> {
+    pub fn new(body: B, gap: Duration, hides_length: bool) -> Self {
+        Paced { body, gap, timer: None, is_armed: false, hides_length }
+    }
+
+    /// Pending while the gap has not passed.
+    fn poll_silence(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let gap = self.gap;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(gap)));
+        if !self.is_armed {
+            timer.as_mut().reset(Instant::now() + gap);
+            self.is_armed = true;
+        }
+        timer.as_mut().poll(context)
+    }
+}
+
+impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Paced<B> {
+    type Data = Bytes;
+    type Error = Broken<B::Error>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        match Pin::new(&mut self.body).poll_frame(context) {
+            Poll::Ready(frame) => {
+                self.is_armed = false;
+                Poll::Ready(frame.map(|frame| frame.map_err(Broken::Cut)))
+            }
+            Poll::Pending => {
+                let gap = self.gap;
+                self.poll_silence(context).map(|()| Some(Err(Broken::Silent(gap))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if self.hides_length { SizeHint::default() } else { self.body.size_hint() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use futures_util::stream;
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_breaks_the_body_but_slowness_does_not() {
+        let slow = stream::unfold(0, |count| async move {
+            let pause = if count < 3 { 9 } else { 11 };
+            tokio::time::sleep(Duration::from_secs(pause)).await;
+            Some((Ok::<_, std::io::Error>(Bytes::from_static(b"x")), count + 1))
+        });
+        let mut body = Paced::new(Body::from_stream(slow), Duration::from_secs(10), false);
+        for _ in 0..3 {
+            assert!(body.frame().await.unwrap().is_ok());
+        }
+        assert!(matches!(body.frame().await, Some(Err(Broken::Silent(_)))));
+    }
+}

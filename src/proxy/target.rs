@@ -1,0 +1,134 @@
+//! Everything that calls on one connection have in common, computed once and cached: opened credentials, prebuilt
+//! headers, the base URL. Built by `resolve`; holds secrets, so it has no `Debug`.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value};
+
+use super::entry::{EntryHeaders, EntryQuery, Section};
+use super::namespace::{Namespace, Origin, clean_config, metadata};
+use super::url::Base;
+use crate::app::App;
+use crate::auth::{AuthMode, Credentials};
+use crate::catalog::Provider;
+use crate::connections::open_config;
+use crate::db::connections::Connection;
+use crate::error::ApiError;
+use crate::integrations::OpenIntegration;
+use crate::rng::Rng;
+use crate::template::UrlError;
+
+/// What calls on one connection need.
+pub struct Target {
+    pub(super) integration: Arc<OpenIntegration>,
+    pub(super) connection: Connection,
+    pub(super) credentials: Credentials,
+    pub(super) config: Map<String, Value>,
+    pub(super) base: Result<Base, Unbuildable>,
+    pub(super) headers: Result<EntryHeaders, Unbuildable>,
+    pub(super) query: EntryQuery,
+}
+
+/// Why no request can be built for a target (`spec` proxy, section 12).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Unbuildable {
+    #[error("The integration's provider `{0}` is not in the catalog.")]
+    UnknownProvider(String),
+    #[error("The provider `{0}` has no API address. Send the header Base-Url-Override.")]
+    NoBaseUrl(String),
+    #[error("The proxy cannot sign requests with {0} credentials yet.")]
+    UnsupportedAuth(AuthMode),
+    #[error("The stored credentials contain characters that no HTTP header can carry.")]
+    UnsendableCredentials,
+    #[error("The URL cannot be built: no value for {}.", .0.join(", "))]
+    MissingConfig(Vec<String>),
+    #[error("The URL cannot be built: {0}.")]
+    UnsafeValue(String),
+    #[error("The base URL is not a valid http(s) URL.")]
+    InvalidUrl,
+    #[error("The path leaves the path of the base URL.")]
+    PathEscapes,
+}
+
+impl Unbuildable {
+    /// The wire's code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Unbuildable::UnknownProvider(_) => "unknown_provider",
+            Unbuildable::NoBaseUrl(_) => "unsupported_provider",
+            Unbuildable::UnsupportedAuth(_) | Unbuildable::UnsendableCredentials => "unsupported_auth",
+            Unbuildable::MissingConfig(_) => "missing_connection_config",
+            Unbuildable::UnsafeValue(_) | Unbuildable::PathEscapes => "base_url_override_not_allowed",
+            Unbuildable::InvalidUrl => "missing_api_url",
+        }
+    }
+}
+
+impl From<Unbuildable> for ApiError {
+    fn from(problem: Unbuildable) -> Self {
+        ApiError::bad_request(problem.code(), problem.to_string())
+    }
+}
+
+impl From<Unbuildable> for super::ProxyError {
+    fn from(problem: Unbuildable) -> Self {
+        ApiError::from(problem).into()
+    }
+}
+
+impl From<UrlError> for Unbuildable {
+    fn from(error: UrlError) -> Self {
+        match error {
+            UrlError::Missing { names } => Unbuildable::MissingConfig(names),
+            UrlError::Unsafe { .. } => Unbuildable::UnsafeValue(error.to_string()),
+            UrlError::Invalid { .. } => Unbuildable::InvalidUrl,
+        }
+    }
+}
+
+impl Target {
+    /// Computes what calls have in common. What cannot be built is remembered and reported by the calls that need it.
+    pub fn build(
+        app: &App,
+        integration: Arc<OpenIntegration>,
+        connection: Connection,
+        credentials: Credentials,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let config = clean_config(&open_config(app, &connection));
+        let origin = Origin {
+            integration: &integration,
+            credentials: &credentials,
+            connection_config: &config,
+            metadata: metadata(&connection),
+            connection_id: &connection.connection_id,
+        };
+        let namespace = Namespace::new(origin, app.rng.uuid().to_string(), now);
+        let section = Section::of(&integration);
+        let context = namespace.context();
+        let base = section.as_ref().map_err(Clone::clone).and_then(|section| section.base(&context));
+        let section = section.unwrap_or_default();
+        let headers = EntryHeaders::build(&section, &credentials, &context);
+        let query = EntryQuery::build(&section, &context);
+        drop(section);
+        drop(namespace);
+        Target { integration, connection, credentials, config, base, headers, query }
+    }
+
+    pub(super) fn provider(&self) -> Option<&Provider> {
+        self.integration.provider.as_deref()
+    }
+
+    /// The names that templates may use in one request.
+    pub(super) fn namespace(&self, rng: &Rng, now: DateTime<Utc>) -> Namespace<'_> {
+        let origin = Origin {
+            integration: &self.integration,
+            credentials: &self.credentials,
+            connection_config: &self.config,
+            metadata: metadata(&self.connection),
+            connection_id: &self.connection.connection_id,
+        };
+        Namespace::new(origin, rng.uuid().to_string(), now)
+    }
+}

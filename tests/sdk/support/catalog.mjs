@@ -1,0 +1,72 @@
+//! The test catalog, in the providers.yaml grammar: one entry per kind of sign-in, all pointing into the fake world.
+
+/** Entries for the given fakes; leave one out and its entries are missing. */
+export function testCatalog({ oidc, tokens, target }) {
+    return { ...(oidc && oidcEntries(oidc, target)), ...(tokens && tokenEntries(tokens, target)), ...targetEntries(target) };
+}
+
+function oidcEntries(oidc, target) {
+    const entry = {
+        display_name: 'Real OAuth server',
+        categories: ['dev-tools'],
+        auth_mode: 'OAUTH2',
+        authorization_url: oidc.authorizationUrl,
+        token_url: oidc.tokenUrl,
+        default_scopes: ['openid', 'offline_access'],
+        authorization_params: { prompt: 'consent' },
+        token_expiration_buffer: 1,
+        proxy: { base_url: target.url },
+        docs: 'https://docs.example.test/oidc'
+    };
+    return {
+        'test-oidc': entry,
+        'test-oidc-header': { ...entry, display_name: 'Real OAuth server, secret in a header', authorization_method: 'header' }
+    };
+}
+
+function tokenEntries(tokens, target) {
+    const entry = {
+        display_name: 'Scripted OAuth server',
+        auth_mode: 'OAUTH2',
+        authorization_url: tokens.authorizationUrl,
+        token_url: tokens.tokenUrl,
+        token_expiration_buffer: 1,
+        proxy: { base_url: target.url },
+        docs: 'https://docs.example.test/tokens'
+    };
+    return {
+        'test-tokens': entry,
+        'test-client-credentials': {
+            display_name: 'Client credentials',
+            auth_mode: 'OAUTH2_CC',
+            token_url: tokens.tokenUrl,
+            token_params: { grant_type: 'client_credentials' },
+            proxy: { base_url: target.url },
+            docs: 'https://docs.example.test/cc'
+        }
+    };
+}
+
+function targetEntries(target) {
+    const proxy = { base_url: target.url, retry: { after: ['x-retry-in'] } };
+    const key = {
+        auth_mode: 'API_KEY',
+        credentials: { apiKey: { type: 'string', title: 'API key', description: 'Any key will do', secret: true } },
+        docs: 'https://docs.example.test/key'
+    };
+    return {
+        'test-key': { ...key, display_name: 'API key', proxy: { ...proxy, headers: { 'x-api-key': '${apiKey}' } } },
+        'test-key-verified': {
+            ...key,
+            display_name: 'API key, verified',
+            proxy: { ...proxy, headers: { 'x-api-key': '${apiKey}' }, verification: { method: 'GET', endpoints: ['/key-check'] } }
+        },
+        'test-basic': {
+            display_name: 'User name and password, verified',
+            auth_mode: 'BASIC',
+            proxy: { ...proxy, verification: { method: 'GET', endpoints: ['/basic-check'] } },
+            docs: 'https://docs.example.test/basic'
+        },
+        'test-open': { display_name: 'No credentials', auth_mode: 'NONE', proxy, docs: 'https://docs.example.test/open' }
+    };
+}

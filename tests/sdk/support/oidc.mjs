@@ -1,0 +1,133 @@
+//! A real OAuth server: npm `oidc-provider` with plain login and consent pages, rotating refresh tokens, request
+//! counters, and a gate in front of its token endpoint.
+
+import { randomBytes } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
+import Provider from 'oidc-provider';
+import { listen, readBody } from './http.mjs';
+
+/**
+ * Starts the provider. Browsers reach it as `localhost`, so that it is another site than the server under test
+ * (127.0.0.1); the server reaches its token endpoint as 127.0.0.1.
+ */
+export async function startOidc({ redirectUris, accessTokenSeconds = 3600 }) {
+    const world = new Oidc(redirectUris, accessTokenSeconds);
+    await world.start();
+    return world;
+}
+
+class Oidc {
+    #provider;
+    #server;
+    #accessTokenSeconds;
+    #redirectUris;
+
+    constructor(redirectUris, accessTokenSeconds) {
+        this.client = { id: 'hitchpost-tests', secret: randomBytes(24).toString('hex') };
+        /** How long the token endpoint thinks before it answers. */
+        this.tokenDelayMs = 0;
+        this.#redirectUris = redirectUris;
+        this.#accessTokenSeconds = accessTokenSeconds;
+        this.resetCounters();
+    }
+
+    resetCounters() {
+        this.counters = { tokenCalls: 0, granted: {}, refused: {} };
+    }
+
+    async start() {
+        let handler;
+        this.#server = await listen((request, response) => handler(request, response));
+        this.port = this.#server.port;
+        this.issuer = `http://localhost:${this.port}`;
+        this.authorizationUrl = `${this.issuer}/auth`;
+        this.tokenUrl = `http://127.0.0.1:${this.port}/token`;
+        this.#provider = new Provider(this.issuer, this.#configuration());
+        this.#countGrants();
+        const answer = this.#provider.callback();
+        handler = (request, response) => this.#route(request, response, answer);
+    }
+
+    #configuration() {
+        const client = {
+            client_id: this.client.id,
+            client_secret: this.client.secret,
+            redirect_uris: this.#redirectUris,
+            grant_types: ['authorization_code', 'refresh_token'],
+            response_types: ['code']
+        };
+        return {
+            clients: [
+                { ...client, token_endpoint_auth_method: 'client_secret_post' },
+                { ...client, client_id: `${this.client.id}-basic`, token_endpoint_auth_method: 'client_secret_basic' }
+            ],
+            cookies: { keys: [randomBytes(16).toString('hex')] },
+            features: { devInteractions: { enabled: false } },
+            interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
+            issueRefreshToken: () => true,
+            rotateRefreshToken: true,
+            pkce: { required: () => true },
+            scopes: ['openid', 'offline_access', 'email'],
+            ttl: { AccessToken: this.#accessTokenSeconds, RefreshToken: 86_400, Grant: 86_400, Session: 3600, Interaction: 600, AuthorizationCode: 60, IdToken: 600 },
+            findAccount: (_ctx, id) => ({ accountId: id, claims: () => ({ sub: id, email: `${id}@example.test` }) })
+        };
+    }
+
+    #countGrants() {
+        const count = (bucket) => (ctx) => {
+            const grant = ctx.oidc?.params?.grant_type ?? 'unknown';
+            this.counters[bucket][grant] = (this.counters[bucket][grant] ?? 0) + 1;
+        };
+        this.#provider.on('grant.success', count('granted'));
+        this.#provider.on('grant.error', count('refused'));
+    }
+
+    async #route(request, response, answer) {
+        const path = new URL(request.url, this.issuer).pathname;
+        if (path.startsWith('/interaction/')) return this.#interaction(request, response);
+        if (path === '/token') {
+            this.counters.tokenCalls += 1;
+            if (this.tokenDelayMs > 0) await pause(this.tokenDelayMs);
+        }
+        return answer(request, response);
+    }
+
+    async #interaction(request, response) {
+        const { prompt, params, session } = await this.#provider.interactionDetails(request, response);
+        if (request.method === 'GET') return sendPage(response, interactionPage(prompt.name));
+        const form = new URLSearchParams((await readBody(request)).toString());
+        const result = form.get('answer') === 'refuse' ? refusal : await this.#accept(prompt.name, params, session, form);
+        await this.#provider.interactionFinished(request, response, result, { mergeWithLastSubmission: form.get('answer') !== 'refuse' });
+    }
+
+    async #accept(prompt, params, session, form) {
+        if (prompt === 'login') return { login: { accountId: form.get('login') || 'ada' } };
+        const grant = new this.#provider.Grant({ accountId: session.accountId, clientId: params.client_id });
+        grant.addOIDCScope(params.scope);
+        return { consent: { grantId: await grant.save() } };
+    }
+
+    /** Whether this server issued `token` and still accepts it. */
+    async accepts(token) {
+        const found = await this.#provider.AccessToken.find(token);
+        return Boolean(found && !found.isExpired);
+    }
+
+    close() {
+        return this.#server.close();
+    }
+}
+
+const refusal = { error: 'access_denied', error_description: 'The user said no to these tests' };
+
+function interactionPage(prompt) {
+    const fields = prompt === 'login' ? '<input name="login" value="ada"> <input name="password" type="password" value="secret">' : 'Let the tests in?';
+    return `<!doctype html><title>${prompt}</title><form method="post">${fields}
+<button name="answer" value="allow" id="allow">${prompt === 'login' ? 'Log in' : 'Allow'}</button>
+<button name="answer" value="refuse" id="refuse">Refuse</button></form>`;
+}
+
+function sendPage(response, html) {
+    response.writeHead(200, { 'content-type': 'text/html; charset=utf-8', 'cache-control': 'no-store' });
+    response.end(html);
+}

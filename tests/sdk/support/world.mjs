@@ -1,0 +1,93 @@
+//! The whole stage of a test file: the server under test and the fake world around it, closed together at the end.
+
+import { testCatalog } from './catalog.mjs';
+import { startHitchpost } from './hitchpost.mjs';
+import { startOidc } from './oidc.mjs';
+import { startTarget } from './target.mjs';
+import { startTokenServer } from './token-server.mjs';
+import { freePort } from './http.mjs';
+
+/** `oidc` and `tokens` ask for those servers, `oidc` may carry `{accessTokenSeconds}`; the rest goes to the server under test. */
+export async function startWorld({ oidc = false, tokens = false, ...options } = {}) {
+    const closers = [];
+    const keep = (thing) => {
+        closers.push(() => (thing.stop ?? thing.close).call(thing));
+        return thing;
+    };
+    const close = async () => {
+        for (const closer of closers.reverse()) await closer();
+    };
+    try {
+        const world = { target: keep(await startTarget()), close, keep };
+        if (tokens) world.tokens = keep(await startTokenServer());
+        // The provider must know the server's callback before the server starts.
+        const port = await freePort();
+        if (oidc) world.oidc = keep(await startOidc({ redirectUris: [`http://127.0.0.1:${port}/oauth/callback`], ...oidc }));
+        world.server = keep(await startHitchpost({ catalog: testCatalog(world), port, ...options }));
+        world.sdk = world.server.sdk;
+        world.target.acceptsToken = async (token) => Boolean((await world.oidc?.accepts(token)) || world.tokens?.accepts(token));
+        return world;
+    } catch (error) {
+        await close();
+        throw error;
+    }
+}
+
+const oauthCredentials = (fake, overrides) => ({ type: 'OAUTH2', client_id: fake.client.id, client_secret: fake.client.secret, scopes: 'openid,offline_access', ...overrides });
+
+/** Creates an integration of the real OAuth server and returns its key. */
+export async function oidcIntegration(world, key, { provider = 'test-oidc', ...credentials } = {}) {
+    await world.sdk.createIntegration({ provider, unique_key: key, credentials: oauthCredentials(world.oidc, credentials) });
+    return key;
+}
+
+/** Creates an integration of the scripted OAuth server and returns its key. */
+export async function tokensIntegration(world, key, credentials = {}) {
+    await world.sdk.createIntegration({ provider: 'test-tokens', unique_key: key, credentials: oauthCredentials(world.tokens, { scopes: 'read', ...credentials }) });
+    return key;
+}
+
+/** Creates an integration that needs no credentials of its own. */
+export async function plainIntegration(world, provider, key = provider) {
+    await world.sdk.createIntegration({ provider, unique_key: key });
+    return key;
+}
+
+/** A connect session token for `key`. */
+export async function sessionFor(world, key, more = {}) {
+    const { data } = await world.sdk.createConnectSession({ end_user: { id: 'user-1', email: 'user-1@example.test' }, allowed_integrations: [key], ...more });
+    return data.token;
+}
+
+/** `POST /connections`, which the Node SDK has no method for. Returns the parsed answer. */
+export async function importConnection(world, body) {
+    const response = await fetch(`${world.server.url}/connections`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${world.server.secretKey}`, 'content-type': 'application/json' },
+        body: JSON.stringify(body)
+    });
+    const answer = await response.json();
+    if (response.status !== 201) throw new Error(`import refused: ${response.status} ${JSON.stringify(answer)}`);
+    return answer;
+}
+
+/** Imports a connection of the scripted OAuth server holding `pair`, which expires at `expiresAt`. */
+export function importTokens(world, key, pair, expiresAt, connectionId) {
+    return importConnection(world, {
+        provider_config_key: key,
+        connection_id: connectionId,
+        credentials: { type: 'OAUTH2', access_token: pair.accessToken, refresh_token: pair.refreshToken, expires_at: new Date(expiresAt).toISOString() }
+    });
+}
+
+/** The refused answer of an SDK call: `{status, code, body}`. Fails when the call succeeds. */
+export async function refusal(promise) {
+    let answer;
+    try {
+        answer = await promise;
+    } catch (error) {
+        if (!error.response) throw error;
+        return { status: error.response.status, code: error.response.data?.error?.code, body: error.response.data };
+    }
+    throw new Error(`expected a refusal, got ${JSON.stringify(answer?.data ?? answer)}`);
+}
