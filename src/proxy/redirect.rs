@@ -56,7 +56,8 @@ pub(super) fn next_hop(
     Ok((hop, to))
 }
 
-fn becomes_get(status: StatusCode, method: &Method) -> bool {
+/// Whether the next request is a GET without the body.
+pub(super) fn becomes_get(status: StatusCode, method: &Method) -> bool {
     match status {
         StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND => *method == Method::POST,
         StatusCode::SEE_OTHER => !matches!(*method, Method::GET | Method::HEAD),

@@ -184,6 +184,9 @@ mod tests {
 
     const NOW: i64 = 1_790_000_000;
 
+    /// Entry, `Retry-On`, status, headers, body, outcome.
+    type Row<'a> = (Value, &'a [u16], u16, Vec<(&'a str, &'a str)>, &'a str, &'a str);
+
     fn decide(entry: Value, retry_on: &[u16], status: u16, headers: &[(&str, &str)], body: &str) -> String {
         let entry: Retry = serde_json::from_value(entry).unwrap();
         let rules = Rules { entry: Some(&entry), retry_on, network_codes: &[] };
@@ -210,7 +213,7 @@ mod tests {
             json!({"in_body": {"path": "error.message", "value": "/after ([0-9.]+)/", "strategy": "after"}});
         let message = r#"{"error":{"message":"Retry after 1.5 please"}}"#;
         let http_date = "Mon, 21 Sep 2026 14:13:30 GMT";
-        let cases: Vec<(Value, &[u16], u16, Vec<(&str, &str)>, &str, &str)> = vec![
+        let cases: Vec<Row<'_>> = vec![
             (json!({}), &[], 500, vec![], "", "status_code_500 3"),
             (json!({}), &[], 401, vec![], "", "status_code_401 3"),
             (json!({}), &[], 404, vec![], "", "no"),

@@ -7,7 +7,7 @@ use hyper::body::Incoming;
 
 use super::ProxyError;
 use super::body::Outgoing;
-use super::redirect::{Guarded, Hop, is_redirect, next_hop};
+use super::redirect::{Guarded, Hop, becomes_get, is_redirect, next_hop};
 use super::replay::BodyFailure;
 use super::resolve::check_policy;
 use crate::app::App;
@@ -42,7 +42,7 @@ pub(super) async fn send(
 
 /// A redirect that repeats a body which is too large to be repeated is the answer itself.
 fn can_follow(hop: &Hop, status: StatusCode, body: &Outgoing) -> bool {
-    let repeats_body = hop.sends_body && status != StatusCode::SEE_OTHER;
+    let repeats_body = hop.sends_body && !becomes_get(status, &hop.method);
     !repeats_body || body.can_restart()
 }
 

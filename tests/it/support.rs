@@ -4,10 +4,10 @@ pub mod app;
 pub mod case;
 pub mod catalog;
 pub mod client;
-pub mod target;
 pub mod keys;
 pub mod provider;
 pub mod socket;
+pub mod target;
 pub mod token_endpoint;
 
 use std::future::Future;
