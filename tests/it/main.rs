@@ -8,6 +8,7 @@ mod documents;
 mod fanout;
 mod health;
 mod integrations;
+mod migrations;
 mod oauth;
 mod oauth_exceptions;
 mod oauth_tokens;
