@@ -42,6 +42,9 @@ pub struct NewConnection<'a> {
     /// `None` keeps an existing connection's; empty text clears it.
     pub webhook_url_override: Option<String>,
     pub end_user: Option<EndUser>,
+    /// Whether values that this server once found for the connection survive when the new config lacks them. An import
+    /// replaces everything.
+    pub keeps_automated_config: bool,
 }
 
 impl<'a> NewConnection<'a> {
@@ -61,6 +64,7 @@ impl<'a> NewConnection<'a> {
             tags: session.filter(|session| session.has_tags).map(|session| session.tags.clone()),
             webhook_url_override: session.and_then(|session| session.webhook_url_override.clone()),
             end_user: session.and_then(session_end_user),
+            keeps_automated_config: true,
         }
     }
 }
@@ -96,7 +100,9 @@ pub async fn establish(
     mut new: NewConnection<'_>,
 ) -> Result<Established, ApiError> {
     let now = app.clock.now();
-    keep_automated_config(app, environment, integration, &mut new).await?;
+    if new.keeps_automated_config {
+        keep_automated_config(app, environment, integration, &mut new).await?;
+    }
     let sealed = seal(app, new.credentials)?;
     seal_config(&app.cipher, integration.provider.as_deref(), &mut new.connection_config)?;
     let connection_config = Value::Object(new.connection_config);

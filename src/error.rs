@@ -168,7 +168,7 @@ impl ApiError {
 
     /// Tells the log why. Answering does it too: for errors that are not answered as they are.
     pub fn log(&self) {
-        let source = self.0.source.as_deref().map(|source| chain(source));
+        let source = self.0.source.as_deref().map(chain);
         if self.0.status.is_server_error() {
             let reason = source.unwrap_or_else(|| self.message().to_owned());
             tracing::error!(error.code = self.code(), error.reason = reason, "request failed");

@@ -131,8 +131,10 @@ async fn load_identity(app: &App, secret: &str, is_script: bool) -> sqlx::Result
 /// the time says nothing about which one came close.
 fn provisioned_environment<'a>(app: &'a App, secret: &str) -> Option<&'a str> {
     let keys = &app.config.keys.provisioned;
-    let matches = keys.iter().filter(|(_, key)| constant_time_eq(key.expose(), secret));
-    matches.map(|(name, _)| name.as_str()).last()
+    keys.iter().fold(None, |found, (name, key)| {
+        let is_equal = constant_time_eq(key.expose(), secret);
+        if is_equal { Some(name.as_str()) } else { found }
+    })
 }
 
 async fn provisioned_identity(app: &App, name: &str) -> sqlx::Result<Option<KeyIdentity>> {

@@ -6,6 +6,7 @@
 mod answer;
 mod assertion;
 mod authorize;
+pub mod callback;
 mod client_credentials;
 mod exception;
 mod exchange;

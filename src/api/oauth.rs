@@ -17,8 +17,9 @@ use crate::app::SharedApp;
 use crate::auth::ClientOverride;
 use crate::error::ApiError;
 use crate::integrations::{self, OpenIntegration};
-use crate::oauth::popup::{self, Callback, SignIn, Started};
-use crate::oauth::{PopupError, session};
+use crate::oauth::PopupError;
+use crate::oauth::callback::{self, Callback};
+use crate::oauth::popup::{self, SignIn, Started};
 use page::Page;
 
 const COOKIE_SECONDS: i64 = 3600;
@@ -51,22 +52,16 @@ pub async fn get_oauth_callback(
 ) -> Response {
     let state = ["state", "payload", "customField"].into_iter().find_map(|name| query_text(&query, name));
     let Some(state) = state else { return without_state(&app, &query, &headers) };
-    match session::claim(&app, state).await {
-        Ok(Some(row)) => {
-            let has_cookie = has_state_cookie(&headers, state);
-            let finished = popup::finish(&app, Callback { row: &row, query: &query, has_cookie }).await;
-            let provider = finished.provider.as_deref();
-            match finished.result {
-                Ok(()) => Page::success(provider, &query).render(&app),
-                Err(error) => Page::error(provider, &error, &query).render(&app),
-            }
-        }
-        Ok(None) => {
-            let message =
-                "This sign-in is unknown, was used before, or took longer than an hour. Start again.";
-            Page::error(None, &PopupError::new("state_err", message), &query).render(&app)
-        }
-        Err(error) => Page::error(None, &error.into(), &query).render(&app),
+    let callback = Callback {
+        state: state.to_owned(),
+        has_cookie: has_state_cookie(&headers, state),
+        query: query.clone(),
+    };
+    let finished = callback::finish(&app, callback).await;
+    let provider = finished.provider.as_deref();
+    match &finished.result {
+        Ok(()) => Page::success(provider, &query).render(&app),
+        Err(error) => Page::error(provider, error, &query).render(&app),
     }
 }
 

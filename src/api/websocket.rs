@@ -80,7 +80,9 @@ async fn serve(app: &SharedApp, socket: WebSocket, mut outcome: oneshot::Receive
             () = app.lifecycle.stopping.cancelled() => break,
             _ = pings.tick() => Message::Ping(Default::default()),
             received = receiver.next() => match received {
-                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                // The answer to a close frame is queued already; closing sends it (RFC 6455, section 5.5.1).
+                Some(Ok(Message::Close(_))) => break,
+                Some(Err(_)) | None => return,
                 Some(Ok(_)) => continue,
             },
         };

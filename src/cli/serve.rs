@@ -24,8 +24,15 @@ pub async fn serve(settings: Settings) -> Result<ExitCode, StartError> {
     let app = start::build(config, database.pool.clone(), Clock::System, Rng::System).await?;
     jobs::spawn(&app);
     tell_where(&app);
-    let serving = tokio::spawn(server::serve(app.clone(), listener));
-    wait_for_signal().await;
+    let mut serving = tokio::spawn(server::serve(app.clone(), listener));
+    let died = tokio::select! {
+        () = wait_for_signal() => false,
+        // Nothing tells the listener to end here: it panicked, and a process that serves nobody must not stay.
+        _ = &mut serving => true,
+    };
+    if died {
+        return Err(StartError("The listener ended unexpectedly.".into()));
+    }
     stop(&app, serving).await;
     start::close_database(database).await;
     Ok(ExitCode::SUCCESS)

@@ -32,9 +32,11 @@ impl EmbeddedDatabase {
     fn launch(builder: pglite_oxide::PgliteServerBuilder, place: &str) -> Result<Self, String> {
         // The runtime needs a deeper stack than the caller may have, and must not block an async worker.
         let (sender, receiver) = mpsc::channel();
-        let spawned = std::thread::Builder::new()
-            .name("embedded-database".into())
-            .spawn(move || sender.send(builder.start().map_err(|error| format!("{error:#}"))));
+        let spawned = std::thread::Builder::new().name("embedded-database".into()).spawn(move || {
+            let started = builder.start().map_err(|error| format!("{error:#}"));
+            // The receiver waits for exactly this.
+            let _ = sender.send(started);
+        });
         spawned.map_err(|error| format!("The embedded database could not be started: {error}."))?;
         let started =
             receiver.recv().map_err(|_| "The embedded database stopped while starting.".to_owned())?;

@@ -51,10 +51,13 @@ impl From<TokenError> for PopupError {
     }
 }
 
-/// Something in this server failed; what it was is in the log only.
+/// A caller's mistake keeps its text. What failed inside this server is in the log only.
 impl From<ApiError> for PopupError {
     fn from(error: ApiError) -> Self {
         error.log();
+        if error.status().is_client_error() {
+            return PopupError::new("unknown_err", error.message());
+        }
         PopupError::new("unknown_err", "Something went wrong on our side.")
     }
 }

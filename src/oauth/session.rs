@@ -18,6 +18,8 @@ use crate::rng::Rng;
 /// A login that takes longer has to be started again.
 pub const LIFETIME: TimeDelta = TimeDelta::hours(1);
 
+const LONGEST_STATE: usize = 64;
+
 /// The sealed part of the row. Deliberately without `Debug`.
 #[derive(Serialize, Deserialize)]
 pub struct Payload {
@@ -50,6 +52,10 @@ pub async fn store(app: &App, mut row: OAuthSession, payload: &Payload) -> Resul
 
 /// Takes the session of a callback: once, and within its lifetime. Its secrets are wiped from the row.
 pub async fn claim(app: &App, state: &str) -> sqlx::Result<Option<OAuthSession>> {
+    let is_ours = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if state.len() > LONGEST_STATE || !state.bytes().all(is_ours) {
+        return Ok(None);
+    }
     let now: DateTime<Utc> = app.clock.now();
     oauth_sessions::claim(&app.db, state, now - LIFETIME, now).await
 }

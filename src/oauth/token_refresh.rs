@@ -10,7 +10,6 @@ use super::token_call::{Client, TokenCall};
 use super::{Renewed, TokenError, provider_of, with_operator_defaults};
 use crate::app::App;
 use crate::auth::{ClientOverride, Credentials};
-use crate::catalog::Provider;
 use crate::integrations::OpenIntegration;
 
 const KIND: &str = "refresh_token_external_error";

@@ -12,6 +12,7 @@ mod functions;
 mod health;
 mod http;
 mod integrations;
+mod migrations;
 mod oauth;
 mod oauth_exceptions;
 mod oauth_tokens;

@@ -207,12 +207,39 @@ fn a_callback_must_come_from_the_browser_that_left_within_the_hour() {
         let page = world.callback(&begun, &target).await;
         assert_eq!(page.status, 400);
         assert!(page.text().contains("state_err"));
-        for path in ["/oauth/callback", "/oauth/callback?state=nope", "/oauth/callback?state[]=a&code=%00"] {
+        for path in [
+            "/oauth/callback",
+            "/oauth/callback?state=nope",
+            "/oauth/callback?state[]=a&code=%00",
+            "/oauth/callback?state=%00",
+        ] {
             let page = world.app.anonymous().get(path).send().await;
             assert_eq!(page.status, 400, "{path}");
             assert!(page.text().contains("state_err"), "{path}");
         }
         assert!(world.provider.requests().is_empty());
+    });
+}
+
+#[test]
+fn a_sign_in_ends_even_when_the_browser_goes_away() {
+    run(async {
+        let world = World::start("").await;
+        let token = world.session(|_| {}).await;
+        let mut socket = Socket::open(&world.app).await;
+        let begun = world.begin(&token, &format!("&ws_client_id={}", socket.id)).await;
+        let target = world.provider.sign_in(begun.authorize.as_str()).await;
+        world.provider.delay(std::time::Duration::from_millis(500));
+        let asked = async {
+            while world.provider.requests().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            page = world.callback(&begun, &target) => panic!("the browser waited: {}", page.text()),
+            () = asked => {}
+        }
+        assert_eq!(socket.next().await.expect("the outcome")["message_type"], "success");
     });
 }
 
@@ -322,6 +349,7 @@ fn popups_that_cannot_start_show_a_page_and_tell_the_socket() {
             ("gone", "", "unknown_config_key"),
             (KEY, "", "url_param_err"),
             (KEY, "&params[sub]=UPPER", "url_param_err"),
+            (KEY, "&params[sub]=a&params[other]=%00", "url_param_err"),
         ] {
             let token = world.session(|_| {}).await;
             let mut socket = Socket::open(&world.app).await;

@@ -93,9 +93,19 @@ async function startBalancer({ http, socket }) {
         });
         for (const end of [upstream, client]) end.on('error', () => [upstream, client].forEach((stream) => stream.destroy()));
     });
+    const sockets = new Set();
+    server.on('connection', (connection) => {
+        sockets.add(connection);
+        connection.once('close', () => sockets.delete(connection));
+    });
     await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
     return {
         url: `http://127.0.0.1:${server.address().port}`,
-        close: () => new Promise((resolve) => (server.close(resolve), server.closeAllConnections()))
+        // Upgraded connections are no longer the HTTP server's, so it would wait for them for ever.
+        close: () =>
+            new Promise((resolve) => {
+                server.close(resolve);
+                sockets.forEach((connection) => connection.destroy());
+            })
     };
 }

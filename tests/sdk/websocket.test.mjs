@@ -56,6 +56,11 @@ describe('the result channel', () => {
         assert.equal((await world.sdk.listConnections({ userId: 'vanished' })).connections.length, 1);
     });
 
+    test('a goodbye is answered, so that browsers count the close as clean', async () => {
+        const socket = await openSocket(world.server.url);
+        assert.equal(await socket.sayGoodbye(), 1000);
+    });
+
     test('another path answers an upgrade with a plain HTTP error', async () => {
         await assert.rejects(openSocket(`${world.server.url}/elsewhere`), /Unexpected server response: 4\d\d/);
     });

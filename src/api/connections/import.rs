@@ -117,6 +117,7 @@ async fn store(
         tags: Some(tags),
         webhook_url_override: Some(import.webhook_url_override.clone().unwrap_or_default()),
         end_user: import.end_user.as_ref().map(end_user_row),
+        keeps_automated_config: false,
     };
     let established = establish(app, environment, integration, new).await?;
     tracing::info!(

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::oauth::PopupError;
-use crate::oauth::popup::provider_errors;
+use crate::oauth::callback::provider_errors;
 
 /// A page being put together.
 pub struct Page<'a> {

@@ -150,7 +150,6 @@ impl Provider {
     }
 
     /// Plays the browser and the user: visits the authorize URL and says where it was sent back to.
-    #[expect(clippy::unused_self, reason = "reads as what the provider does")]
     pub async fn sign_in(&self, authorize_url: &str) -> Url {
         let client = super::Client::new(String::new(), None);
         let reply = client.get(authorize_url).send().await;

@@ -41,6 +41,13 @@ class ResultSocket {
         return within('the outcome of the sign-in on the websocket', this.next(), deadlineMs);
     }
 
+    /** Says goodbye as browsers do; resolves with the code of the server's answer, 1006 when it gave none. */
+    sayGoodbye() {
+        const closed = new Promise((resolve) => this.#socket.once('close', resolve));
+        this.#socket.close(1000);
+        return within('the websocket to close', closed);
+    }
+
     close() {
         this.#socket.terminate();
     }

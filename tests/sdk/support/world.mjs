@@ -2,20 +2,23 @@
 
 import { testCatalog } from './catalog.mjs';
 import { startHitchpost } from './hitchpost.mjs';
+import { freePort } from './http.mjs';
 import { startOidc } from './oidc.mjs';
 import { startTarget } from './target.mjs';
 import { startTokenServer } from './token-server.mjs';
-import { freePort } from './http.mjs';
+import { within } from './until.mjs';
 
 /** `oidc` and `tokens` ask for those servers, `oidc` may carry `{accessTokenSeconds}`; the rest goes to the server under test. */
 export async function startWorld({ oidc = false, tokens = false, ...options } = {}) {
     const closers = [];
     const keep = (thing) => {
-        closers.push(() => (thing.stop ?? thing.close).call(thing));
+        closers.push(() => within(`${thing.constructor.name} to close`, (thing.stop ?? thing.close).call(thing), 30_000));
         return thing;
     };
     const close = async () => {
-        for (const closer of closers.reverse()) await closer();
+        const failures = [];
+        for (const closer of closers.reverse()) await closer().catch((error) => failures.push(error));
+        if (failures.length > 0) throw new AggregateError(failures, failures.map((failure) => failure.message).join('; '));
     };
     try {
         const world = { target: keep(await startTarget()), close, keep };
