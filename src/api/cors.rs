@@ -37,11 +37,11 @@ impl Cors {
             Cors::AnyOrigin => [ALLOWED_METHODS, ALLOWED_HEADERS, HeaderValue::from_static("600")],
             Cors::ConnectUi => ["POST", "Authorization, Content-type", "36000"].map(HeaderValue::from_static),
         };
-        let headers: [(HeaderName, HeaderValue); 4] = [
+        // No Content-Length: a 204 must not have one (RFC 9110, section 8.6).
+        let headers: [(HeaderName, HeaderValue); 3] = [
             (header::ACCESS_CONTROL_ALLOW_METHODS, methods),
             (header::ACCESS_CONTROL_ALLOW_HEADERS, allowed),
             (header::ACCESS_CONTROL_MAX_AGE, max_age),
-            (header::CONTENT_LENGTH, HeaderValue::from_static("0")),
         ];
         (StatusCode::NO_CONTENT, headers).into_response()
     }
