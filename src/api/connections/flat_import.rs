@@ -70,6 +70,7 @@ pub async fn import_flat_connection(
         tags: None,
         webhook_url_override: Some(webhook_url_override),
         end_user: None,
+        keeps_automated_config: false,
     };
     let established = establish(&app, &key.environment, &integration, new).await?;
     tracing::info!(
@@ -84,7 +85,10 @@ pub async fn import_flat_connection(
 /// Null and an empty connection id count as not given, as callers without types send them.
 fn given_members(body: Option<Value>) -> Body {
     let Some(Value::Object(mut members)) = body else { return Map::new() };
-    members.retain(|name, value| !value.is_null() && !(name == "connection_id" && value == ""));
+    members.retain(|name, value| match name.as_str() {
+        "connection_id" => !value.is_null() && value != "",
+        _ => !value.is_null(),
+    });
     members
 }
 
