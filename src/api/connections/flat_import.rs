@@ -70,6 +70,7 @@ pub async fn import_flat_connection(
         tags: None,
         webhook_url_override: Some(webhook_url_override),
         end_user: None,
+        keeps_automated_config: false,
     };
     let established = establish(&app, &key.environment, &integration, new).await?;
     tracing::info!(
