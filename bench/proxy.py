@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 import uuid
 from pathlib import Path
@@ -77,8 +78,11 @@ def start_nginx(folder, target, proxy):
     assert len(payload) == 1024
     (folder / "www" / "item.json").write_text(payload)
     config = folder / "nginx.conf"
+    # Workers of a root-started nginx would otherwise not be allowed into the temporary folder.
+    user = "user root;" if os.geteuid() == 0 else ""
     config.write_text(
         f"""
+{user}
 worker_processes auto;
 pid {folder}/nginx.pid;
 error_log {folder}/error.log warn;

@@ -1,9 +1,9 @@
-//! The source of randomness: the operating system's in production, a seeded generator in tests.
+//! The source of randomness: a secure generator in production, a seeded one in tests.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rand::rngs::{OsRng, StdRng};
-use rand::{RngCore, SeedableRng, TryRngCore};
+use rand::rngs::StdRng;
+use rand::{RngCore, SeedableRng};
 use uuid::Uuid;
 
 /// Random bytes for keys, tokens, nonces and ids.
@@ -19,17 +19,12 @@ impl Rng {
         Rng::Seeded(Arc::new(Mutex::new(StdRng::seed_from_u64(seed))))
     }
 
-    /// Fills `target` with random bytes.
-    ///
-    /// The process ends when the operating system cannot give randomness: going on without would mean
-    /// predictable keys.
+    /// Fills `target` with random bytes: of a cryptographically secure generator of this thread, which the operating
+    /// system seeds again and again. Asking the system for each request id would cost a system call.
+    #[expect(clippy::disallowed_methods, reason = "the one place that draws randomness")]
     pub fn fill(&self, target: &mut [u8]) {
         match self {
-            Rng::System => {
-                if OsRng.try_fill_bytes(target).is_err() {
-                    std::process::abort();
-                }
-            }
+            Rng::System => rand::rng().fill_bytes(target),
             Rng::Seeded(rng) => rng.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(target),
         }
     }
