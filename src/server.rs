@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::ConnectInfo;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -12,9 +11,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tower::ServiceExt;
 
-use crate::api;
+use crate::api::Api;
 use crate::app::SharedApp;
 
 /// How long requests in flight may take once the server stops.
@@ -24,11 +22,8 @@ const MAX_HEAD: usize = 64 * 1024;
 
 /// Serves until the application is told to stop, then lets requests in flight finish.
 pub async fn serve(app: SharedApp, listener: TcpListener) {
-    let server = Arc::new(Server {
-        router: api::router(app.clone()),
-        patterns: api::patterns(),
-        http: http_settings(app.config.http.keep_alive),
-    });
+    let server =
+        Arc::new(Server { api: Api::new(app.clone()), http: http_settings(app.config.http.keep_alive) });
     let graceful = GracefulShutdown::new();
     loop {
         let accepted = tokio::select! {
@@ -48,8 +43,7 @@ pub async fn serve(app: SharedApp, listener: TcpListener) {
 }
 
 struct Server {
-    router: Router,
-    patterns: Vec<&'static str>,
+    api: Api,
     http: auto::Builder<TokioExecutor>,
 }
 
@@ -72,11 +66,8 @@ impl Server {
         mut request: hyper::Request<Incoming>,
         peer: SocketAddr,
     ) -> Result<axum::response::Response, std::convert::Infallible> {
-        if let Some(uri) = api::path::normalize(request.uri(), &self.patterns) {
-            *request.uri_mut() = uri;
-        }
         request.extensions_mut().insert(ConnectInfo(peer));
-        self.router.clone().oneshot(request.map(axum::body::Body::new)).await
+        Ok(self.api.answer(request.map(axum::body::Body::new)).await)
     }
 }
 

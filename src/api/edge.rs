@@ -43,35 +43,46 @@ impl RateLimitSlot {
     }
 }
 
-/// The id of the request, for handlers that log it.
-#[derive(Clone)]
-pub struct RequestId(pub Arc<str>);
-
 /// Marks an answer that came from a provider through the proxy: its headers win over ours, those about security apart.
 #[derive(Clone, Copy)]
 pub struct FromProvider;
 
 /// The middleware around every route.
-pub async fn edge(State(app): State<SharedApp>, mut request: Request, next: Next) -> Response {
-    let id: Arc<str> = request_id(&app, request.headers()).into();
+pub async fn edge(State(app): State<SharedApp>, request: Request, next: Next) -> Response {
+    around(&app, request, |request| next.run(request)).await
+}
+
+/// What the middleware does, for a handler that is reached without the router.
+pub async fn around<F, H>(app: &SharedApp, mut request: Request, handle: H) -> Response
+where
+    H: FnOnce(Request) -> F,
+    F: Future<Output = Response>,
+{
+    let id = request_id(app, request.headers());
     let cors = Cors::of(request.uri().path());
-    if let Some(answer) = answer_early(&app, cors, &request) {
-        return finish(&app, cors, answer, &id, &RateLimitSlot::default());
+    if let Some(answer) = answer_early(app, cors, &request) {
+        return finish(app, cors, answer, &id, &RateLimitSlot::default());
     }
     let slot = RateLimitSlot::default();
     request.extensions_mut().insert(slot.clone());
-    request.extensions_mut().insert(RequestId(Arc::clone(&id)));
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let handled = AssertUnwindSafe(next.run(request)).catch_unwind();
-    let response = REQUEST_ID
-        .scope(id.to_string(), async {
-            handled.await.unwrap_or_else(|_| ApiError::unexpected("a handler panicked").into_response())
-        })
-        .await;
-    tracing::debug!(
-        request.id = %id, http.method = %method, http.path = path, http.status = response.status().as_u16(), "request"
-    );
-    finish(&app, cors, response, &id, &slot)
+    let logged = tracing::enabled!(tracing::Level::DEBUG)
+        .then(|| (request.method().clone(), request.uri().path().to_owned()));
+    let handled = REQUEST_ID.scope(id.clone(), AssertUnwindSafe(handle(request)).catch_unwind()).await;
+    let response = match handled {
+        Ok(response) => response,
+        Err(_) => REQUEST_ID.sync_scope(id.clone(), answer_panic),
+    };
+    if let Some((method, path)) = logged {
+        let status = response.status().as_u16();
+        tracing::debug!(
+            request.id = id, http.method = %method, http.path = path, http.status = status, "request"
+        );
+    }
+    finish(app, cors, response, &id, &slot)
+}
+
+fn answer_panic() -> Response {
+    ApiError::unexpected("a handler panicked").into_response()
 }
 
 /// Preflights, and a command line tool that is too new, end before anything is read.
@@ -96,6 +107,8 @@ fn request_id(app: &SharedApp, headers: &HeaderMap) -> String {
 fn finish(app: &App, cors: Cors, mut response: Response, id: &str, slot: &RateLimitSlot) -> Response {
     let from_provider = response.extensions().get::<FromProvider>().is_some();
     let headers = response.headers_mut();
+    // One growth instead of several.
+    headers.reserve(16);
     if let Ok(value) = HeaderValue::from_str(id) {
         let name = if headers.contains_key(X_REQUEST_ID) { OWN_REQUEST_ID } else { X_REQUEST_ID };
         headers.insert(name, value);

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, Request};
 use axum::http::{HeaderMap, Uri};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 
 use super::edge::FromProvider;
 use super::extract::{IntoApiError, SecretKey};
@@ -16,12 +16,13 @@ use crate::proxy::{self, Call, Control, ProxyError};
 const MOST_RETRIES: f64 = 10.0;
 
 /// Calls the provider's API with the credentials of a connection and streams its answer back.
-pub async fn call_proxy(
-    key: SecretKey<scope::Proxy>,
-    State(app): State<SharedApp>,
-    request: Request,
-) -> Result<Response, ProxyError> {
-    let (parts, body) = request.into_parts();
+pub async fn call_proxy(app: SharedApp, request: Request) -> Response {
+    answer(&app, request).await.unwrap_or_else(IntoResponse::into_response)
+}
+
+async fn answer(app: &SharedApp, request: Request) -> Result<Response, ProxyError> {
+    let (mut parts, body) = request.into_parts();
+    let key = SecretKey::<scope::Proxy>::from_request_parts(&mut parts, app).await?;
     let joined = Joined::of(&parts.headers);
     let control = read_control(&parts.headers, &joined).in_headers()?;
     let call = Call {
@@ -31,7 +32,7 @@ pub async fn call_proxy(
         endpoint: endpoint(&parts.uri),
         headers: &parts.headers,
     };
-    let mut response = proxy::call(&app, call, body).await?;
+    let mut response = proxy::call(app, call, body).await?;
     response.extensions_mut().insert(FromProvider);
     Ok(response)
 }

@@ -82,7 +82,9 @@ pub(super) async fn resolve(
         Some(target) => target,
         None => load(app, &key, control.base_url_override.is_some(), now).await?,
     };
-    app.fetched.note(target.connection.id, now);
+    if target.is_first_call_of_the_second(now) {
+        app.fetched.note(target.connection.id, now);
+    }
     refresh::refuse_hopeless(&target.connection, now)?;
     freshen(app, target, now).await
 }

@@ -2,6 +2,7 @@
 //! headers, the base URL. Built by `resolve`; holds secrets, so it has no `Debug`.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
@@ -28,6 +29,8 @@ pub struct Target {
     pub(super) base: Result<Base, Unbuildable>,
     pub(super) headers: Result<EntryHeaders, Unbuildable>,
     pub(super) query: EntryQuery,
+    /// The second in which a use was last noted.
+    noted_at: AtomicI64,
 }
 
 /// Why no request can be built for a target (`spec` proxy, section 12).
@@ -113,7 +116,14 @@ impl Target {
         let query = EntryQuery::build(&section, &context);
         drop(section);
         drop(namespace);
-        Target { integration, connection, credentials, config, base, headers, query }
+        let noted_at = AtomicI64::new(0);
+        Target { integration, connection, credentials, config, base, headers, query, noted_at }
+    }
+
+    /// Whether a use of the connection has to be noted: once a second is enough for a time that is only a hint.
+    pub(super) fn is_first_call_of_the_second(&self, now: DateTime<Utc>) -> bool {
+        let second = now.timestamp();
+        self.noted_at.swap(second, Ordering::Relaxed) != second
     }
 
     pub(super) fn provider(&self) -> Option<&Provider> {
