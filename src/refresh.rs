@@ -65,6 +65,20 @@ pub async fn fresh_credentials(
     flight::join(app, integration, connection, force, now).await
 }
 
+/// Credentials newer than those of `connection`, which the provider has just refused: those of a refresh that ended
+/// since the connection was read, else of a new one. Many callers that were refused at once cause one refresh.
+///
+/// # Errors
+/// The refresh failed. The credentials must be refreshable.
+pub async fn newer_credentials(
+    app: &SharedApp,
+    integration: &Arc<OpenIntegration>,
+    connection: Connection,
+) -> Result<Fresh, RefreshError> {
+    let known_until = connection.refresh_ended_at.unwrap_or(DateTime::<Utc>::MIN_UTC);
+    flight::join(app, integration, connection, Force::Yes, known_until).await
+}
+
 /// Earlier failures that forbid an unforced attempt: exhausted, or the last one is seconds ago.
 pub fn refuse_hopeless(connection: &Connection, now: DateTime<Utc>) -> Result<(), RefreshError> {
     if connection.refresh_exhausted {

@@ -15,7 +15,7 @@ use super::entry::EntryHeaders;
 use super::headers::{Ingredients, for_provider};
 use super::redirect::{Guarded, Hop};
 use super::request_names::RequestNames;
-use super::resolve::{check_base, check_policy, renew, require_enabled, resolve};
+use super::resolve::{check_base, check_policy, replace, require_enabled, resolve};
 use super::response::{Answer, Delivery};
 use super::retry::{Failed, Rules, Wait, jitter};
 use super::send::{blame_body, send};
@@ -26,7 +26,6 @@ use crate::app::SharedApp;
 use crate::catalog::ProxySection;
 use crate::egress::EgressError;
 use crate::error::ApiError;
-use crate::refresh::Force;
 use crate::template::{Escape, Template, url_text};
 
 /// All attempts together, waits included, until the final answer's head.
@@ -229,7 +228,7 @@ impl Attempts<'_> {
             return None;
         }
         tracing::debug!(connection.id = current.connection.id.0, "refreshing because of a 401");
-        renew(self.app, &current, Force::Yes).await.ok()
+        replace(self.app, &current).await.ok()
     }
 
     /// How long to wait for the next attempt, if there is one.

@@ -101,19 +101,27 @@ async fn freshen(
         return Ok(target);
     }
     if refresh::is_expired(&target.credentials, now) {
-        return renew(app, &target, Force::No).await;
+        return renew(app, &target).await;
     }
     refresh::start_in_background(app, &target.integration, &target.connection);
     Ok(target)
 }
 
-/// The target with new credentials. It is not cached: the refresh has just told every cache to forget, and the next call
-/// reads what is stored.
-pub(super) async fn renew(app: &SharedApp, target: &Target, force: Force) -> Result<Arc<Target>, ProxyError> {
+/// The target with credentials that are good now. It is not cached: the refresh has just told every cache to forget,
+/// and the next call reads what is stored.
+async fn renew(app: &SharedApp, target: &Target) -> Result<Arc<Target>, ProxyError> {
     let integration = Arc::clone(&target.integration);
-    let fresh = refresh::fresh_credentials(app, &integration, target.connection.clone(), force).await?;
+    let fresh = refresh::fresh_credentials(app, &integration, target.connection.clone(), Force::No).await?;
     let now = app.clock.now();
     Ok(Arc::new(Target::build(app, integration, fresh.connection, fresh.credentials, now)))
+}
+
+/// The target with other credentials than those that the provider refused.
+pub(super) async fn replace(app: &SharedApp, target: &Target) -> Result<Arc<Target>, ProxyError> {
+    let integration = Arc::clone(&target.integration);
+    let newer = refresh::newer_credentials(app, &integration, target.connection.clone()).await?;
+    let now = app.clock.now();
+    Ok(Arc::new(Target::build(app, integration, newer.connection, newer.credentials, now)))
 }
 
 async fn load(
