@@ -16,7 +16,7 @@ use crate::db::connections as rows;
 use crate::db::{ConnectionRowId, EnvironmentId, IntegrationId};
 use crate::error::ApiError;
 use crate::integrations::{self, OpenIntegration};
-use crate::refresh::{self, Force};
+use crate::refresh::{self, Force, Fresh};
 use crate::{connections, egress};
 
 const CAPACITY: usize = 10_000;
@@ -107,21 +107,24 @@ async fn freshen(
     Ok(target)
 }
 
-/// The target with credentials that are good now. It is not cached: the refresh has just told every cache to forget,
-/// and the next call reads what is stored.
+/// The target with credentials that are good now.
 async fn renew(app: &SharedApp, target: &Target) -> Result<Arc<Target>, ProxyError> {
-    let integration = Arc::clone(&target.integration);
-    let fresh = refresh::fresh_credentials(app, &integration, target.connection.clone(), Force::No).await?;
-    let now = app.clock.now();
-    Ok(Arc::new(Target::build(app, integration, fresh.connection, fresh.credentials, now)))
+    let connection = target.connection.clone();
+    let fresh = refresh::fresh_credentials(app, &target.integration, connection, Force::No).await?;
+    Ok(with_credentials(app, target, fresh))
 }
 
 /// The target with other credentials than those that the provider refused.
 pub(super) async fn replace(app: &SharedApp, target: &Target) -> Result<Arc<Target>, ProxyError> {
+    let connection = target.connection.clone();
+    let newer = refresh::newer_credentials(app, &target.integration, connection).await?;
+    Ok(with_credentials(app, target, newer))
+}
+
+/// Not cached: the refresh has just told every cache to forget, and the next call reads what is stored.
+fn with_credentials(app: &App, target: &Target, fresh: Fresh) -> Arc<Target> {
     let integration = Arc::clone(&target.integration);
-    let newer = refresh::newer_credentials(app, &integration, target.connection.clone()).await?;
-    let now = app.clock.now();
-    Ok(Arc::new(Target::build(app, integration, newer.connection, newer.credentials, now)))
+    Arc::new(Target::build(app, integration, fresh.connection, fresh.credentials, app.clock.now()))
 }
 
 async fn load(
