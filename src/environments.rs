@@ -1,9 +1,15 @@
 //! Environments: making one with its keys, deleting one with everything in it, and telling the caches about every
-//! change. Called by the API and the first start.
+//! change; the submodules change what belongs to one. Called by the API, settings files and the first start.
+
+pub mod connect_ui;
+pub mod settings;
+pub mod variables;
+pub mod webhooks;
 
 use serde_json::{Map, Value};
 use sqlx::PgConnection;
 
+use self::settings::name_taken;
 use crate::app::App;
 use crate::crypto::{CryptoError, Secret};
 use crate::db::api_keys::KeyKind;
@@ -54,6 +60,28 @@ pub async fn create(
     let signing = insert_key(app, db, owner, KeyKind::WebhookSigning, SIGNING_KEY_NAME, &[]).await?;
     insert_key(app, db, owner, KeyKind::Internal, "default", &everything).await?;
     Ok(EnvironmentKeys { environment_id, api_key: api.secret, webhook_signing_key: signing.secret })
+}
+
+/// Creates an environment in a transaction of its own and tells the caches.
+///
+/// # Errors
+/// Another environment has the name.
+pub async fn create_announced(
+    app: &App,
+    account: AccountId,
+    new: &NewEnvironment,
+) -> Result<EnvironmentId, ApiError> {
+    let mut transaction = app.db.begin().await?;
+    let created = create(app, &mut transaction, account, new).await;
+    let keys = created.map_err(|error| match error {
+        KeyError::Database(error) => name_taken(error),
+        other => other.into(),
+    })?;
+    transaction.commit().await?;
+    let id = keys.environment_id;
+    announce_change(app, ChangeKind::Environment, id, id.0).await?;
+    tracing::info!(environment.id = id.0, "environment created");
+    Ok(id)
 }
 
 async fn insert(

@@ -17,6 +17,8 @@ mod oauth;
 mod oauth_exceptions;
 mod oauth_tokens;
 mod oauth_world;
+mod operator;
+mod operator_access;
 mod providers;
 mod proxy;
 mod proxy_answer;
