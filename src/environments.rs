@@ -24,6 +24,9 @@ use crate::keys::{FULL_ACCESS, KeyError, KeyOwner, SIGNING_KEY_NAME, insert_key}
 /// The environment that cannot be deleted and is always one of production.
 pub const PRODUCTION: &str = "prod";
 
+/// The API key that every environment starts with.
+pub const FIRST_KEY_NAME: &str = "Default - Full access";
+
 /// What an environment starts with.
 #[derive(Default)]
 pub struct NewEnvironment {
@@ -56,7 +59,7 @@ pub async fn create(
     let environment_id = insert(app, db, account, new).await?;
     let owner = KeyOwner { account_id: account, environment_id: Some(environment_id) };
     let everything = [FULL_ACCESS.to_owned()];
-    let api = insert_key(app, db, owner, KeyKind::Api, "Default - Full access", &everything).await?;
+    let api = insert_key(app, db, owner, KeyKind::Api, FIRST_KEY_NAME, &everything).await?;
     let signing = insert_key(app, db, owner, KeyKind::WebhookSigning, SIGNING_KEY_NAME, &[]).await?;
     insert_key(app, db, owner, KeyKind::Internal, "default", &everything).await?;
     Ok(EnvironmentKeys { environment_id, api_key: api.secret, webhook_signing_key: signing.secret })

@@ -1,6 +1,6 @@
 //! The public HTTP API. This file is the list of every route, in the order of the reference documentation.
 
-mod api_keys;
+pub mod api_keys;
 mod cli_version;
 pub mod client_address;
 mod client_metadata;
@@ -15,7 +15,7 @@ pub mod frontend;
 mod functions;
 mod health;
 pub mod input;
-mod integrations;
+pub mod integrations;
 pub mod json;
 pub mod last_segment;
 mod loose_body;

@@ -15,7 +15,7 @@ use crate::integrations::{open_object, seal_object};
 const LIVE_NAME: &str = "environments_live_name";
 
 /// What changes of an environment; `None` stays, and an empty text takes the value away.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct EnvironmentPatch {
     pub name: Option<String>,
     pub is_production: Option<bool>,
@@ -91,7 +91,8 @@ pub fn check_production(old: &str, new: &str, is_production: Option<bool>) -> Re
     Ok(())
 }
 
-fn replaced(before: Option<String>, given: Option<String>) -> Option<String> {
+/// A text after a change: absent stays, empty takes it away.
+pub fn replaced(before: Option<String>, given: Option<String>) -> Option<String> {
     match given {
         None => before,
         Some(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),

@@ -7,6 +7,7 @@ use crate::db::environment_variables as rows;
 use crate::error::ApiError;
 
 /// A variable with its value opened.
+#[derive(Clone)]
 pub struct Variable {
     pub name: String,
     pub value: Secret,

@@ -8,7 +8,7 @@ use crate::db::{EnvironmentId, environments};
 use crate::error::ApiError;
 
 /// What changes of the webhook settings; `None` stays, and an empty text takes an address away.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct WebhookPatch {
     pub primary_url: Option<String>,
     pub secondary_url: Option<String>,

@@ -29,5 +29,7 @@ mod proxy_repeat;
 mod proxy_verification;
 mod refresh;
 mod routes;
+mod settings_command;
+mod settings_file;
 mod support;
 mod telemetry;
