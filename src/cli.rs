@@ -1,7 +1,8 @@
-//! The command line: `serve` (default), `migrate`, `check-config`, `healthcheck`, `account-key`.
+//! The command line: `serve` (default), `migrate`, `check-config`, `healthcheck`, `account-key`, `apply`, `export`.
 
 mod account_key;
 mod serve;
+mod settings;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -9,8 +10,10 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use self::account_key::AccountKeyCommand;
+use self::settings::ApplyArgs;
 use crate::config::{Config, Settings, env_example, settings_table};
 use crate::db::pool;
+use crate::settings_file::SettingsFile;
 use crate::start::{self, StartError};
 use crate::telemetry;
 
@@ -35,6 +38,10 @@ enum Command {
     /// Make keys of the account, for creating and deleting environments over the API.
     #[command(subcommand)]
     AccountKey(AccountKeyCommand),
+    /// Make environments, settings, keys, variables and integrations agree with a file.
+    Apply(ApplyArgs),
+    /// Print what is stored as a file that `apply` accepts, without its secrets.
+    Export,
 }
 
 #[derive(Args)]
@@ -76,8 +83,12 @@ pub fn main() -> ExitCode {
 }
 
 fn with_settings(command: Command) -> ExitCode {
-    let settings = match read_settings() {
-        Ok(settings) => settings,
+    let read = read_settings().and_then(|settings| {
+        let file = read_settings_file(&command, &settings.config)?;
+        Ok((settings, file))
+    });
+    let (settings, file) = match read {
+        Ok(read) => read,
         Err(problems) => {
             eprintln!("Hitchpost cannot start with these settings:");
             problems.iter().for_each(|problem| eprintln!("  - {problem}"));
@@ -90,17 +101,32 @@ fn with_settings(command: Command) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     telemetry::init(&settings.config.log);
-    run(command, settings)
+    run(command, settings, file)
 }
 
 /// The settings of the process environment.
-#[expect(clippy::disallowed_methods, reason = "the one place that hands the environment to the settings")]
+#[expect(clippy::disallowed_methods, reason = "lists the names of the environment for the settings")]
 fn read_settings() -> Result<Settings, Vec<String>> {
     let names: Vec<String> = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
-    Config::from_env(&|name| std::env::var(name).ok(), &names)
+    Config::from_env(&variable, &names)
 }
 
-fn run(command: Command, settings: Settings) -> ExitCode {
+/// A variable of the process.
+#[expect(clippy::disallowed_methods, reason = "the one place that hands the environment to the settings")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// The file that `HITCHPOST_SETTINGS` names, for the commands that it concerns.
+fn read_settings_file(command: &Command, config: &Config) -> Result<Option<SettingsFile>, Vec<String>> {
+    if !matches!(command, Command::Serve | Command::CheckConfig(_)) {
+        return Ok(None);
+    }
+    let path = config.settings_file.as_ref();
+    path.map(|path| settings::read_file(config, path, &variable)).transpose()
+}
+
+fn run(command: Command, settings: Settings, file: Option<SettingsFile>) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&StartError(format!("No threads could be started: {error}."))),
@@ -109,8 +135,10 @@ fn run(command: Command, settings: Settings) -> ExitCode {
         match command {
             Command::Migrate(args) => migrate(&settings.config, args.check).await,
             Command::AccountKey(command) => account_key::run(settings.config, command).await,
+            Command::Apply(args) => settings::apply(settings.config, &variable, args).await,
+            Command::Export => settings::print_export(settings.config).await,
             Command::Healthcheck(args) => healthcheck(&settings.config, args.url).await,
-            Command::Serve | Command::CheckConfig(_) => serve::serve(settings).await,
+            Command::Serve | Command::CheckConfig(_) => serve::serve(settings, file).await,
         }
     });
     runtime.shutdown_timeout(Duration::from_secs(1));

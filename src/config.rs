@@ -4,6 +4,7 @@
 //! ([`settings`]) is also the source of `.env.example` and of the README's table.
 
 mod background;
+mod dashboard;
 mod database;
 mod document;
 mod http;
@@ -16,6 +17,7 @@ pub mod settings;
 use std::path::PathBuf;
 
 pub use background::{CatalogConfig, JobConfig, LogConfig, LogFormat};
+pub use dashboard::{DashboardConfig, DashboardCredentials};
 pub use database::DatabaseConfig;
 pub use document::{env_example, settings_table};
 pub use http::HttpConfig;
@@ -36,6 +38,9 @@ pub struct Config {
     pub database: DatabaseConfig,
     pub redis_url: Option<Secret>,
     pub keys: KeyConfig,
+    pub dashboard: DashboardConfig,
+    /// A file that is applied at every start.
+    pub settings_file: Option<PathBuf>,
     pub limits: LimitConfig,
     pub outbound: OutboundConfig,
     pub proxy: ProxyConfig,
@@ -67,6 +72,8 @@ impl Config {
             database: DatabaseConfig::read(&reader),
             redis_url: reader.text("NANGO_REDIS_URL").map(Secret::new),
             keys: KeyConfig::read(&reader, names),
+            dashboard: DashboardConfig::read(&reader),
+            settings_file: reader.text("HITCHPOST_SETTINGS").map(PathBuf::from),
             limits: LimitConfig::read(&reader),
             outbound: OutboundConfig::read(&reader, lookup),
             proxy: ProxyConfig::read(&reader),
@@ -170,6 +177,28 @@ mod tests {
         assert_eq!(config.http.server_url, "https://new.example.com");
         assert_eq!(config.database.url.unwrap().expose(), "postgresql://u:p@db/x");
         assert_eq!(config.log.level, "info");
+    }
+
+    #[test]
+    fn credentials_of_the_dashboard_come_in_pairs_and_exclude_accounts() {
+        let (name, password) = (("NANGO_DASHBOARD_USERNAME", "ops"), ("NANGO_DASHBOARD_PASSWORD", "pw"));
+        for (values, expected) in [
+            (vec![name], "NANGO_DASHBOARD_PASSWORD: it is missing"),
+            (vec![password], "NANGO_DASHBOARD_USERNAME: it is missing"),
+            (
+                vec![("NANGO_DASHBOARD_USERNAME", "a:b"), password],
+                "NANGO_DASHBOARD_USERNAME: HTTP basic auth",
+            ),
+            (vec![name, password, ("FLAG_AUTH_ENABLED", "yes")], "FLAG_AUTH_ENABLED: it asks for accounts"),
+        ] {
+            let problems = read(&values).unwrap_err();
+            assert!(problems.len() == 1 && problems[0].starts_with(expected), "{problems:?}");
+        }
+        for flag in ["", "false"] {
+            let both = config(&[name, password, ("FLAG_AUTH_ENABLED", flag)]);
+            assert_eq!(both.dashboard.credentials.unwrap().username, "ops");
+        }
+        assert!(config(&[]).dashboard.credentials.is_none());
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod accounts;
 pub mod api_keys;
 pub mod changes;
 pub mod connect_sessions;
+pub mod connect_ui_settings;
 pub mod connection_errors;
 pub mod connection_list;
 pub mod connections;
@@ -22,6 +23,7 @@ pub mod job_leases;
 pub mod oauth_sessions;
 pub mod pool;
 pub mod refresh_leases;
+pub mod webhook_settings;
 
 use serde::{Deserialize, Serialize};
 

@@ -1,9 +1,15 @@
 //! Environments: making one with its keys, deleting one with everything in it, and telling the caches about every
-//! change. Called by the API and the first start.
+//! change; the submodules change what belongs to one. Called by the API, settings files and the first start.
+
+pub mod connect_ui;
+pub mod settings;
+pub mod variables;
+pub mod webhooks;
 
 use serde_json::{Map, Value};
 use sqlx::PgConnection;
 
+use self::settings::name_taken;
 use crate::app::App;
 use crate::crypto::{CryptoError, Secret};
 use crate::db::api_keys::KeyKind;
@@ -17,6 +23,9 @@ use crate::keys::{FULL_ACCESS, KeyError, KeyOwner, SIGNING_KEY_NAME, insert_key}
 
 /// The environment that cannot be deleted and is always one of production.
 pub const PRODUCTION: &str = "prod";
+
+/// The API key that every environment starts with.
+pub const FIRST_KEY_NAME: &str = "Default - Full access";
 
 /// What an environment starts with.
 #[derive(Default)]
@@ -50,10 +59,32 @@ pub async fn create(
     let environment_id = insert(app, db, account, new).await?;
     let owner = KeyOwner { account_id: account, environment_id: Some(environment_id) };
     let everything = [FULL_ACCESS.to_owned()];
-    let api = insert_key(app, db, owner, KeyKind::Api, "Default - Full access", &everything).await?;
+    let api = insert_key(app, db, owner, KeyKind::Api, FIRST_KEY_NAME, &everything).await?;
     let signing = insert_key(app, db, owner, KeyKind::WebhookSigning, SIGNING_KEY_NAME, &[]).await?;
     insert_key(app, db, owner, KeyKind::Internal, "default", &everything).await?;
     Ok(EnvironmentKeys { environment_id, api_key: api.secret, webhook_signing_key: signing.secret })
+}
+
+/// Creates an environment in a transaction of its own and tells the caches.
+///
+/// # Errors
+/// Another environment has the name.
+pub async fn create_announced(
+    app: &App,
+    account: AccountId,
+    new: &NewEnvironment,
+) -> Result<EnvironmentId, ApiError> {
+    let mut transaction = app.db.begin().await?;
+    let created = create(app, &mut transaction, account, new).await;
+    let keys = created.map_err(|error| match error {
+        KeyError::Database(error) => name_taken(error),
+        other => other.into(),
+    })?;
+    transaction.commit().await?;
+    let id = keys.environment_id;
+    announce_change(app, ChangeKind::Environment, id, id.0).await?;
+    tracing::info!(environment.id = id.0, "environment created");
+    Ok(id)
 }
 
 async fn insert(

@@ -1,6 +1,8 @@
-//! API keys: who calls is looked up once and then answered from memory; keys are made and replaced in the submodules.
+//! API keys: who calls is looked up once and then answered from memory; keys are made, changed and replaced in the
+//! submodules.
 //! Called by the extractors of the API.
 
+mod change;
 mod creation;
 mod rotation;
 
@@ -17,11 +19,14 @@ use crate::db::api_keys::{self, KeyKind};
 use crate::db::environments::{self, Environment};
 use crate::db::{AccountId, ApiKeyId, EnvironmentId};
 
-pub use creation::{CreatedKey, KeyError, KeyOwner, create_api_key, insert_key};
+pub use change::{change_scopes, change_secret, delete_api_key};
+pub use creation::{CreatedKey, KeyError, KeyOwner, NewApiKey, create_api_key, insert_key};
 pub use rotation::{RotationError, SIGNING_KEY_NAME, rotate_signing_key};
 
 /// The scope of keys that may do everything in their environment.
 pub const FULL_ACCESS: &str = "environment:*";
+/// The scope of keys that may do everything in the account.
+pub const FULL_ACCOUNT_ACCESS: &str = "account:*";
 
 const KNOWN_FOR: TimeDelta = TimeDelta::seconds(60);
 const UNKNOWN_FOR: TimeDelta = TimeDelta::seconds(5);

@@ -27,6 +27,7 @@ pub mod proxy;
 pub mod refresh;
 pub mod rng;
 pub mod server;
+pub mod settings_file;
 pub mod start;
 pub mod telemetry;
 pub mod template;

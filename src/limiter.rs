@@ -24,6 +24,7 @@ pub enum Bucket {
     Session(ConnectSessionId),
     Address(IpAddr),
     FailedAuthentication(IpAddr),
+    FailedPassword(IpAddr),
 }
 
 /// The outcome of taking points from a bucket.

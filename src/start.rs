@@ -4,6 +4,7 @@
 mod account;
 mod catalog;
 mod key;
+mod settings;
 
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ use crate::refresh::{FetchedQueue, Flights};
 use crate::rng::Rng;
 
 pub use catalog::{load_catalog, watch_catalog};
+pub use settings::apply_settings;
 
 /// Why the server does not start.
 #[derive(Debug, thiserror::Error)]

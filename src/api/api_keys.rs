@@ -8,46 +8,46 @@ use super::environments::find_of_account;
 use super::extract::{AccountKey, IntoApiError, JsonBody, QueryTree};
 use super::input::{IssueCode, ObjectReader, ROW_ID, TextRule, read_nothing, read_object};
 use super::scope::{EnvironmentKeysCreate, EnvironmentKeysDelete};
-use crate::app::SharedApp;
+use crate::app::{App, SharedApp};
 use crate::auth::scopes;
-use crate::db::changes::ChangeKind;
-use crate::db::{ApiKeyId, EnvironmentId, api_keys};
-use crate::environments::announce_change;
+use crate::db::{ApiKeyId, EnvironmentId};
 use crate::error::ApiError;
-use crate::keys::{FULL_ACCESS, KeyOwner, create_api_key};
+use crate::keys::{FULL_ACCESS, KeyOwner, NewApiKey, create_api_key, delete_api_key};
 use crate::time_format::format_millis_z;
 
-const NAME: TextRule = TextRule::length(1, 255);
+/// The name of a key.
+pub const NAME: TextRule = TextRule::length(1, 255);
 
 /// The body of `POST /environment/api-keys`.
-struct NewApiKey {
+struct Submitted {
     environment_id: EnvironmentId,
     display_name: String,
     scopes: Vec<String>,
 }
 
-impl NewApiKey {
+impl Submitted {
     fn read(body: &mut ObjectReader<'_>) -> Self {
-        NewApiKey {
+        Submitted {
             environment_id: EnvironmentId(body.required_integer_text("environment_id", ROW_ID)),
             display_name: body.required_text("display_name", &NAME),
-            scopes: read_scopes(body).unwrap_or_else(|| vec![FULL_ACCESS.to_owned()]),
+            scopes: read_scopes(body, scopes::OF_ENVIRONMENT).unwrap_or_else(|| vec![FULL_ACCESS.to_owned()]),
         }
     }
 }
 
+/// The member `scopes`: at least one of `allowed`.
 // IMPROVE: upstream makes keys with full access only.
-fn read_scopes(body: &mut ObjectReader<'_>) -> Option<Vec<String>> {
-    let items = body.optional_list("scopes", scopes::OF_ENVIRONMENT.len())?;
+pub fn read_scopes(body: &mut ObjectReader<'_>, allowed: &[&str]) -> Option<Vec<String>> {
+    let items = body.optional_list("scopes", allowed.len())?;
     if items.is_empty() {
         body.issue(IssueCode::TooSmall, "scopes", "must have at least 1 item");
     }
     let mut chosen = Vec::new();
     for (index, item) in items.iter().enumerate() {
-        match item.as_str().filter(|scope| scopes::OF_ENVIRONMENT.contains(scope)) {
+        match item.as_str().filter(|scope| allowed.contains(scope)) {
             Some(scope) => chosen.push(scope.to_owned()),
             None => {
-                let message = "must be a scope of environments";
+                let message = format!("must be one of {}", allowed.join(", "));
                 body.issue_at_item(IssueCode::InvalidValue, "scopes", index, message);
             }
         }
@@ -63,20 +63,28 @@ pub async fn create_environment_key(
     JsonBody(body): JsonBody,
 ) -> Result<Json<Value>, ApiError> {
     read_nothing(Some(&query)).in_query()?;
-    let new = read_object(body.as_ref(), NewApiKey::read).in_body()?;
+    let new = read_object(body.as_ref(), Submitted::read).in_body()?;
     let account_id = key.identity.account_id;
     let environment = find_of_account(&app, account_id, new.environment_id).await?.id;
     let owner = KeyOwner { account_id, environment_id: Some(environment) };
-    let created = create_api_key(&app, owner, &new.display_name, &new.scopes).await?;
-    announce_change(&app, ChangeKind::ApiKey, environment, created.id.0).await?;
-    tracing::info!(environment.id = environment.0, api_key.id = created.id.0, "API key created");
-    Ok(Json(json!({ "data": {
+    Ok(Json(json!({ "data": make_key(&app, owner, &new.display_name, &new.scopes).await? })))
+}
+
+/// Makes a key and shows it, this one time with its secret.
+pub async fn make_key(
+    app: &App,
+    owner: KeyOwner,
+    display_name: &str,
+    scopes: &[String],
+) -> Result<Value, ApiError> {
+    let created = create_api_key(app, owner, NewApiKey { display_name, scopes, secret: None }).await?;
+    Ok(json!({
         "id": created.id,
-        "display_name": new.display_name,
-        "scopes": new.scopes,
+        "display_name": display_name,
+        "scopes": scopes,
         "secret": created.secret.expose(),
         "created_at": format_millis_z(created.created_at),
-    } })))
+    }))
 }
 
 /// The body of `DELETE /environment/api-keys`.
@@ -103,11 +111,18 @@ pub async fn delete_environment_key(
 ) -> Result<Json<Value>, ApiError> {
     read_nothing(Some(&query)).in_query()?;
     let Revocation { environment_id, key_id } = read_object(body.as_ref(), Revocation::read).in_body()?;
-    find_of_account(&app, key.identity.account_id, environment_id).await?;
-    if !api_keys::delete(&app.db, environment_id, key_id, app.clock.now()).await? {
-        return Err(ApiError::not_found("There is no such API key in this environment."));
+    let account_id = key.identity.account_id;
+    find_of_account(&app, account_id, environment_id).await?;
+    revoke_key(&app, KeyOwner { account_id, environment_id: Some(environment_id) }, key_id).await
+}
+
+/// Revokes a key of this owner.
+///
+/// # Errors
+/// 404 `not_found`.
+pub async fn revoke_key(app: &App, owner: KeyOwner, id: ApiKeyId) -> Result<Json<Value>, ApiError> {
+    if !delete_api_key(app, owner, id).await? {
+        return Err(ApiError::not_found("There is no such API key."));
     }
-    announce_change(&app, ChangeKind::ApiKey, environment_id, key_id.0).await?;
-    tracing::info!(environment.id = environment_id.0, api_key.id = key_id.0, "API key deleted");
     Ok(Json(json!({ "success": true })))
 }

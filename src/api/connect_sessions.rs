@@ -10,7 +10,7 @@ use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-pub use create::{create_connect_session, create_reconnect_session};
+pub use create::{create_connect_session, create_operator_session, create_reconnect_session};
 
 use self::input::Defaults;
 use super::connections::EndUserBody;
@@ -21,10 +21,8 @@ use crate::connections::session_end_user;
 use crate::crypto::CryptoError;
 use crate::db::connect_sessions::{self as rows, ConnectSession};
 use crate::db::end_users;
+use crate::environments::connect_ui::{self, ConnectUiSettings};
 use crate::error::ApiError;
-
-/// The colour of Connect UI's buttons, light and dark.
-const PRIMARY: &str = "#00B2E3";
 
 /// What Connect UI needs to know about its session.
 #[derive(Serialize)]
@@ -33,7 +31,7 @@ struct SessionBody {
     #[serde(rename = "endUser")]
     end_user: Option<EndUserBody>,
     #[serde(rename = "connectUISettings")]
-    settings: Value,
+    settings: ConnectUiSettings,
     #[serde(skip_serializing_if = "Option::is_none")]
     allowed_integrations: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,7 +56,7 @@ pub async fn get_connect_session(
     let session = caller.session;
     let body = SessionBody {
         end_user: find_end_user(&app, &session).await?,
-        settings: connect_ui_settings(),
+        settings: connect_ui::find(&app, session.environment_id).await?,
         integrations_config_defaults: open_defaults(&app, &session)?,
         allowed_integrations: session.allowed_integrations,
         is_reconnecting: session.connection_id.is_some(),
@@ -101,12 +99,4 @@ fn open_defaults(
     // Wire: user scopes are never shown.
     defaults.values_mut().for_each(|entry| entry.user_scopes = None);
     Ok(Some(defaults))
-}
-
-fn connect_ui_settings() -> Value {
-    json!({
-        "showWatermark": false,
-        "defaultTheme": "system",
-        "theme": {"light": {"primary": PRIMARY}, "dark": {"primary": PRIMARY}},
-    })
 }

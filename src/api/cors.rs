@@ -1,5 +1,6 @@
 //! CORS (`spec` http-api, section 1.6). Every answer is readable from any page, because credentials travel in headers that
-//! a page must hold itself; only the telemetry of Connect UI is tied to its own origin.
+//! a page must hold itself; only the telemetry of Connect UI is tied to its own origin. Operators' routes know credentials
+//! that a browser sends by itself (basic auth), so pages of other origins may not call them at all.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -8,6 +9,7 @@ use url::Url;
 use crate::app::App;
 
 const TELEMETRY: &str = "/connect/telemetry";
+const OPERATORS: &str = "/api/v1/";
 
 const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("GET,HEAD,PUT,PATCH,POST,DELETE");
 const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
@@ -24,11 +26,16 @@ const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static(
 pub enum Cors {
     AnyOrigin,
     ConnectUi,
+    OwnOrigin,
 }
 
 impl Cors {
     pub fn of(path: &str) -> Self {
-        if path == TELEMETRY { Cors::ConnectUi } else { Cors::AnyOrigin }
+        match path {
+            TELEMETRY => Cors::ConnectUi,
+            path if path.starts_with(OPERATORS) => Cors::OwnOrigin,
+            _ => Cors::AnyOrigin,
+        }
     }
 
     /// The answer to `OPTIONS`.
@@ -36,6 +43,7 @@ impl Cors {
         let [methods, allowed, max_age] = match self {
             Cors::AnyOrigin => [ALLOWED_METHODS, ALLOWED_HEADERS, HeaderValue::from_static("600")],
             Cors::ConnectUi => ["POST", "Authorization, Content-type", "36000"].map(HeaderValue::from_static),
+            Cors::OwnOrigin => return StatusCode::NO_CONTENT.into_response(),
         };
         // No Content-Length: a 204 must not have one (RFC 9110, section 8.6).
         let headers: [(HeaderName, HeaderValue); 3] = [
@@ -48,6 +56,9 @@ impl Cors {
 
     /// Adds what every answer has; values that are there already stay.
     pub fn add_to(self, headers: &mut HeaderMap, app: &App) {
+        if self == Cors::OwnOrigin {
+            return;
+        }
         if self == Cors::ConnectUi {
             if let Some(origin) = connect_ui_origin(app) {
                 headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);

@@ -12,16 +12,15 @@ use super::last_segment::LastSegment;
 use super::scope::{EnvironmentsCreate, EnvironmentsDelete};
 use crate::app::{App, SharedApp};
 use crate::crypto::Secret;
-use crate::db::changes::ChangeKind;
 use crate::db::environments::{self as rows, Environment};
 use crate::db::{AccountId, EnvironmentId};
+use crate::environments::settings::check_production;
 use crate::environments::{self, NewEnvironment, PRODUCTION};
-use crate::error::{ApiError, is_constraint};
-use crate::keys::{KeyError, KeyIdentity};
+use crate::error::ApiError;
 
 const SET_PRODUCTION: &str = "account:environments:set_production";
-const LIVE_NAME: &str = "environments_live_name";
-const HMAC_KEY: TextRule = TextRule::length(0, 1000);
+/// Key of the signatures of public-key calls.
+pub const HMAC_KEY: TextRule = TextRule::length(0, 1000);
 const HEADER_NAME: TextRule = TextRule::length(1, 256);
 const HEADER_VALUE: TextRule = TextRule::length(1, 4000);
 const MAX_HEADERS: usize = 100;
@@ -35,7 +34,7 @@ struct Submitted {
     hmac_enabled: Option<bool>,
     slack_notifications: Option<bool>,
     otlp_endpoint: Option<String>,
-    otlp_headers: Vec<(String, String)>,
+    otlp_headers: Map<String, Value>,
 }
 
 impl Submitted {
@@ -48,7 +47,7 @@ impl Submitted {
             hmac_enabled: body.optional_bool("hmac_enabled"),
             slack_notifications: body.optional_bool("slack_notifications"),
             otlp_endpoint: body.optional_text_or_empty("otlp_endpoint", &URL),
-            otlp_headers: body.list_of_objects("otlp_headers", MAX_HEADERS, read_header).unwrap_or_default(),
+            otlp_headers: read_headers(body).unwrap_or_default(),
         }
     }
 
@@ -59,7 +58,6 @@ impl Submitted {
 
     fn into_new(self) -> NewEnvironment {
         let trimmed = |text: String| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
-        let header = |(name, value)| (name, Value::String(value));
         NewEnvironment {
             is_production: self.is_production(),
             name: self.name,
@@ -68,10 +66,16 @@ impl Submitted {
             hmac_enabled: self.hmac_enabled.unwrap_or_default(),
             slack_notifications: self.slack_notifications.unwrap_or_default(),
             otlp_endpoint: self.otlp_endpoint.and_then(trimmed),
-            // Wire: the last of several headers with one name wins.
-            otlp_headers: self.otlp_headers.into_iter().map(header).collect::<Map<_, _>>(),
+            otlp_headers: self.otlp_headers,
         }
     }
+}
+
+/// The member `otlp_headers` by name.
+pub fn read_headers(body: &mut ObjectReader<'_>) -> Option<Map<String, Value>> {
+    let headers = body.list_of_objects("otlp_headers", MAX_HEADERS, read_header)?;
+    // Wire: the last of several headers with one name wins.
+    Some(headers.into_iter().map(|(name, value)| (name, Value::String(value))).collect())
 }
 
 fn read_header(header: &mut ObjectReader<'_>) -> (String, String) {
@@ -86,38 +90,25 @@ pub async fn create_environment(
     JsonBody(body): JsonBody,
 ) -> Result<Json<Value>, ApiError> {
     read_nothing(Some(&query)).in_query()?;
-    let submitted = read_object(body.as_ref(), Submitted::read).in_body()?;
-    check_production(&key.identity, &submitted)?;
-    let new = submitted.into_new();
-    let id = store(&app, key.identity.account_id, &new).await?;
-    environments::announce_change(&app, ChangeKind::Environment, id, id.0).await?;
-    tracing::info!(environment.id = id.0, "environment created");
-    Ok(Json(json!({ "data": { "id": id, "name": new.name } })))
+    let may_set_production = key.identity.has_scope(SET_PRODUCTION);
+    create(&app, key.identity.account_id, may_set_production, body.as_ref()).await
 }
 
-fn check_production(identity: &KeyIdentity, submitted: &Submitted) -> Result<(), ApiError> {
-    let is_production = submitted.is_production();
-    if is_production && !identity.has_scope(SET_PRODUCTION) {
+/// Creates the environment that the body describes.
+pub async fn create(
+    app: &App,
+    account: AccountId,
+    may_set_production: bool,
+    body: Option<&Value>,
+) -> Result<Json<Value>, ApiError> {
+    let submitted = read_object(body, Submitted::read).in_body()?;
+    if submitted.is_production() && !may_set_production {
         return Err(ApiError::forbidden(format!("This API key needs the scope {SET_PRODUCTION}.")));
     }
-    if !is_production && submitted.name == PRODUCTION {
-        let message = format!("The environment {PRODUCTION} is always one of production.");
-        return Err(ApiError::bad_request("invalid_is_prod_flag", message));
-    }
-    Ok(())
-}
-
-async fn store(app: &App, account: AccountId, new: &NewEnvironment) -> Result<EnvironmentId, ApiError> {
-    let mut transaction = app.db.begin().await?;
-    let created = environments::create(app, &mut transaction, account, new).await;
-    let keys = created.map_err(|error| match error {
-        KeyError::Database(error) if is_constraint(&error, LIVE_NAME) => {
-            ApiError::conflict("Another environment has this name.")
-        }
-        other => other.into(),
-    })?;
-    transaction.commit().await?;
-    Ok(keys.environment_id)
+    check_production(&submitted.name, &submitted.name, submitted.is_production)?;
+    let new = submitted.into_new();
+    let id = environments::create_announced(app, account, &new).await?;
+    Ok(Json(json!({ "data": { "id": id, "name": new.name } })))
 }
 
 /// Deletes an environment with everything in it.
@@ -130,14 +121,19 @@ pub async fn delete_environment(
     read_nothing(Some(&query)).in_query()?;
     let id = EnvironmentId(segment.read_id("environmentId")?);
     let environment = find_of_account(&app, key.identity.account_id, id).await?;
+    delete(&app, &environment).await
+}
+
+/// Deletes an environment, unless it is the one called `prod`.
+pub async fn delete(app: &App, environment: &Environment) -> Result<StatusCode, ApiError> {
     if environment.name == PRODUCTION {
         let message = format!("The environment {PRODUCTION} cannot be deleted.");
         return Err(ApiError::bad_request("cannot_delete_prod_environment", message));
     }
-    if !environments::delete(&app, id).await? {
+    if !environments::delete(app, environment.id).await? {
         return Err(unknown());
     }
-    tracing::info!(environment.id = id.0, "environment deleted");
+    tracing::info!(environment.id = environment.id.0, "environment deleted");
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -237,7 +237,8 @@ fn is_script(headers: &HeaderMap) -> bool {
     headers.get("nango-is-script").is_some_and(|value| value == "true")
 }
 
-async fn authenticate_key(parts: &Parts, app: &App) -> Result<Arc<KeyIdentity>, ApiError> {
+/// The owner of the API key in the `Authorization` header.
+pub(super) async fn authenticate_key(parts: &Parts, app: &App) -> Result<Arc<KeyIdentity>, ApiError> {
     throttle_guessing(parts, app)?;
     let found = match bearer(&parts.headers) {
         Ok(secret) => find_key(app, secret, is_script(&parts.headers)).await,
@@ -304,11 +305,11 @@ fn require_scope<S: Scope>(identity: &KeyIdentity) -> Result<Arc<Environment>, A
     }
 }
 
-fn missing_scope<S: Scope>() -> ApiError {
+pub(super) fn missing_scope<S: Scope>() -> ApiError {
     ApiError::forbidden(format!("This API key needs the scope {}.", S::ANY_OF.join(" or ")))
 }
 
-fn limit_key(parts: &Parts, app: &App, identity: &KeyIdentity) -> Result<(), ApiError> {
+pub(super) fn limit_key(parts: &Parts, app: &App, identity: &KeyIdentity) -> Result<(), ApiError> {
     let bucket = if is_script(&parts.headers) {
         Bucket::SecretScript(identity.account_id)
     } else {

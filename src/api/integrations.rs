@@ -1,7 +1,7 @@
 //! Integrations: a provider of the catalog with the customer's own client credentials (`spec` http-api, section 7).
 
 mod deprecated;
-mod input;
+pub mod input;
 mod settings;
 mod view;
 
@@ -12,7 +12,7 @@ use axum::extract::State;
 use serde_json::{Value, json};
 
 pub use self::deprecated::get_config;
-use self::input::{IntegrationPatch, NewIntegration, QuickstartIntegration};
+use self::input::{IntegrationPatch, NewIntegration, QuickstartIntegration, Settings};
 use self::settings::{apply, check_client, default_scopes, merge_values, refused, require_client};
 pub use self::view::COMPONENT;
 use self::view::IntegrationBody;
@@ -65,18 +65,44 @@ pub async fn create_integration(
 ) -> Result<Json<Value>, ApiError> {
     read_nothing(Some(&query)).in_query()?;
     let new = read_object(body.as_ref(), NewIntegration::read).in_body()?;
-    let environment = key.environment.id;
-    let provider = find_provider(&app, &new.provider)?;
-    check_client(&provider, new.settings.client.as_ref())?;
-    require_client(&provider, new.settings.client.as_ref())?;
+    let stored = create(&app, key.environment.id, new).await?;
+    answer(&app, stored)
+}
+
+/// Creates an integration after judging it.
+///
+/// # Errors
+/// 400 `invalid_body`: unknown provider, wrong credentials for it, or the key is taken.
+pub async fn create(
+    app: &App,
+    environment: EnvironmentId,
+    new: NewIntegration,
+) -> Result<Integration, ApiError> {
+    let provider = judge(app, &new)?;
     if rows::find(&app.db, environment, &new.unique_key).await?.is_some() {
         return Err(key_is_taken());
     }
-    let row = build_row(&app, environment, &provider, new)?;
-    let stored = rows::insert(&app.db, &row, app.clock.now())
+    let row = build_row(app, environment, &provider, new)?;
+    rows::insert(&app.db, &row, app.clock.now())
         .await
-        .map_err(|error| if is_constraint(&error, LIVE_KEY) { key_is_taken() } else { error.into() })?;
-    answer(&app, stored)
+        .map_err(|error| if is_constraint(&error, LIVE_KEY) { key_is_taken() } else { error.into() })
+}
+
+/// Judges a new integration without storing it.
+///
+/// # Errors
+/// Those of [`create`], apart from the key.
+pub fn check_new(app: &App, environment: EnvironmentId, new: &NewIntegration) -> Result<(), ApiError> {
+    let provider = judge(app, new)?;
+    build_row(app, environment, &provider, new.clone()).map(|_| ())
+}
+
+/// The provider of a new integration, when its credentials are of the provider's kind.
+fn judge(app: &App, new: &NewIntegration) -> Result<Arc<Provider>, ApiError> {
+    let provider = find_provider(app, &new.provider)?;
+    check_client(&provider, new.settings.client.as_ref())?;
+    require_client(&provider, new.settings.client.as_ref())?;
+    Ok(provider)
 }
 
 /// Shared developer apps are not offered by this server, so the answer is always a refusal.
@@ -150,17 +176,44 @@ pub async fn update_integration(
     read_nothing(Some(&query)).in_query()?;
     let patch = read_object(body.as_ref(), IntegrationPatch::read).in_body()?;
     let unique_key = segment.read("uniqueKey", &PROVIDER_CONFIG_KEY)?;
-    let (integration, provider) = find_integration(&app, key.environment.id, &unique_key).await?;
-    check_client(&provider, patch.settings.client.as_ref())?;
-    let mut row = integration.row;
+    let stored = change(&app, key.environment.id, &unique_key, patch).await?;
+    answer(&app, stored)
+}
+
+/// Changes an integration after judging the change.
+///
+/// # Errors
+/// 404 `not_found`, 400 `invalid_body`.
+pub async fn change(
+    app: &App,
+    environment: EnvironmentId,
+    unique_key: &str,
+    patch: IntegrationPatch,
+) -> Result<Integration, ApiError> {
+    let (integration, _) = find_integration(app, environment, unique_key).await?;
+    let mut row = changed(app, &integration, patch.settings)?;
     if let Some(new_key) = patch.unique_key.filter(|new_key| *new_key != row.unique_key) {
-        check_rename(&app, &row, &new_key).await?;
+        check_rename(app, &row, &new_key).await?;
         row.unique_key = new_key;
     }
-    let values = merge_values(&provider, Some(&integration.custom), &patch.settings)?;
-    apply(&app, &mut row, values, patch.settings)?;
-    let stored = store_change(&app, &row).await?;
-    answer(&app, stored)
+    store_change(app, &row).await
+}
+
+/// The row after a change of its settings.
+///
+/// # Errors
+/// 404 `not_found` when the provider left the catalog, 400 `invalid_body` when the settings do not fit it.
+pub fn changed(
+    app: &App,
+    integration: &OpenIntegration,
+    settings: Settings,
+) -> Result<Integration, ApiError> {
+    let provider = integration.provider.as_ref().ok_or_else(provider_is_gone)?;
+    check_client(provider, settings.client.as_ref())?;
+    let values = merge_values(provider, Some(&integration.custom), &settings)?;
+    let mut row = integration.row.clone();
+    apply(app, &mut row, values, settings)?;
+    Ok(row)
 }
 
 /// Deletes an integration with all its connections.
@@ -172,11 +225,19 @@ pub async fn delete_integration(
 ) -> Result<Json<Value>, ApiError> {
     read_nothing(Some(&query)).in_query()?;
     let unique_key = segment.read("uniqueKey", &PROVIDER_CONFIG_KEY)?;
-    let environment = key.environment.id;
-    let row = find_row(&app, environment, &unique_key).await?;
-    delete_with_connections(&app, environment, row.id).await?;
-    tracing::info!(integration.id = row.id.0, "integration deleted");
+    remove(&app, key.environment.id, &unique_key).await?;
     Ok(Json(json!({ "success": true })))
+}
+
+/// Deletes an integration with all its connections.
+///
+/// # Errors
+/// 404 `not_found`.
+pub async fn remove(app: &App, environment: EnvironmentId, unique_key: &str) -> Result<(), ApiError> {
+    let row = find_row(app, environment, unique_key).await?;
+    delete_with_connections(app, environment, row.id).await?;
+    tracing::info!(integration.id = row.id.0, "integration deleted");
+    Ok(())
 }
 
 fn answer(app: &App, row: Integration) -> Result<Json<Value>, ApiError> {
@@ -221,10 +282,12 @@ async fn find_integration(
 ) -> Result<(OpenIntegration, Arc<Provider>), ApiError> {
     let integration =
         integrations::find(app, environment, unique_key).await?.ok_or_else(unknown_integration)?;
-    let provider = integration.provider.clone().ok_or_else(|| {
-        ApiError::not_found("The provider of this integration is not in the catalog any more.")
-    })?;
+    let provider = integration.provider.clone().ok_or_else(provider_is_gone)?;
     Ok((integration, provider))
+}
+
+fn provider_is_gone() -> ApiError {
+    ApiError::not_found("The provider of this integration is not in the catalog any more.")
 }
 
 fn build_row(

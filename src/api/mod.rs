@@ -1,6 +1,6 @@
 //! The public HTTP API. This file is the list of every route, in the order of the reference documentation.
 
-mod api_keys;
+pub mod api_keys;
 mod cli_version;
 pub mod client_address;
 mod client_metadata;
@@ -15,11 +15,12 @@ pub mod frontend;
 mod functions;
 mod health;
 pub mod input;
-mod integrations;
+pub mod integrations;
 pub mod json;
 pub mod last_segment;
 mod loose_body;
 mod oauth;
+pub mod operator;
 mod own_environment;
 pub mod path;
 mod pending;
@@ -125,6 +126,38 @@ fn json_routes() -> Vec<Route> {
     ]
 }
 
+/// The operator's routes: JSON too, but nobody gets as far as the body without credentials.
+fn operator_routes() -> Vec<Route> {
+    vec![
+        (
+            "/api/v1/environments",
+            get(operator::list_environments)
+                .post(operator::create_environment)
+                .patch(operator::update_environment)
+                .delete(operator::delete_environment),
+        ),
+        ("/api/v1/environments/current", get(operator::get_environment)),
+        ("/api/v1/environments/variables", get(operator::list_variables).post(operator::replace_variables)),
+        (
+            "/api/v1/environments/webhook",
+            get(operator::get_webhook_settings).patch(operator::update_webhook_settings),
+        ),
+        (
+            "/api/v1/environment/api-keys",
+            get(operator::list_environment_keys).post(operator::create_environment_key),
+        ),
+        ("/api/v1/environment/api-keys/{keyId}", delete(operator::delete_environment_key)),
+        ("/api/v1/environment/webhook-signing-key/rotate", post(operator::rotate_signing_key)),
+        ("/api/v1/account/api-keys", get(operator::list_account_keys).post(operator::create_account_key)),
+        ("/api/v1/account/api-keys/{keyId}", delete(operator::delete_account_key)),
+        ("/api/v1/connect/sessions", post(connect_sessions::create_operator_session)),
+        (
+            "/api/v1/connect-ui-settings",
+            get(operator::get_connect_ui_settings).put(operator::put_connect_ui_settings),
+        ),
+    ]
+}
+
 /// What one connection answers to under both of its paths; also where a literal shadows its id for another method.
 fn connection() -> MethodRouter<SharedApp> {
     get(connections::get_connection).delete(connections::delete_connection)
@@ -198,7 +231,7 @@ fn is_proxied(path: &str) -> bool {
 
 /// Every path of the API, for the rules about letter case.
 pub fn patterns() -> Vec<&'static str> {
-    let routes = json_routes().into_iter().chain(plain_routes());
+    let routes = json_routes().into_iter().chain(operator_routes()).chain(plain_routes());
     routes.map(|(path, _)| path).collect()
 }
 
@@ -207,12 +240,21 @@ fn router(app: SharedApp) -> Router {
     for (path, methods) in json_routes() {
         guarded = guarded.route(path, methods.fallback(not_found));
     }
+    let mut operators = Router::new();
+    for (path, methods) in operator_routes() {
+        // The last layer is the first to see a request.
+        let methods = methods
+            .layer(from_fn_with_state(app.clone(), json::json_routes))
+            .layer(from_fn_with_state(app.clone(), operator::authenticated));
+        operators = operators.route(path, methods.fallback(not_found));
+    }
     let mut plain = Router::new();
     for (path, methods) in plain_routes() {
         plain = plain.route(path, methods.fallback(not_found));
     }
     let router = guarded
         .layer(from_fn_with_state(app.clone(), json::json_routes))
+        .merge(operators)
         .merge(plain.layer(from_fn(json::tagged)));
     router
         .fallback(websocket::get_elsewhere)

@@ -10,8 +10,9 @@ use super::extract::{IntoApiError, JsonBody, QueryTree, SecretKey};
 use super::input::read_nothing;
 use super::scope::{SigningKeyRotate, VariablesRead};
 use crate::app::{App, SharedApp};
-use crate::crypto::CryptoError;
-use crate::db::environment_variables::{self, Variable};
+use crate::db::EnvironmentId;
+use crate::db::environments::Environment;
+use crate::environments::variables::{self, Variable};
 use crate::error::ApiError;
 use crate::keys::{RotationError, rotate_signing_key};
 
@@ -24,15 +25,15 @@ pub async fn list_environment_variables(
 ) -> Result<Json<Vec<Value>>, ApiError> {
     read_nothing(Some(&query)).in_query()?;
     read_nothing(body.as_ref()).in_body()?;
-    let variables = environment_variables::list(&app.db, key.environment.id).await?;
-    let shown = variables.into_iter().map(|variable| show(&app, &variable));
     // Wire: a bare list.
-    Ok(Json(shown.collect::<Result<_, _>>()?))
+    Ok(Json(shown_variables(&app, key.environment.id).await?))
 }
 
-fn show(app: &App, variable: &Variable) -> Result<Value, CryptoError> {
-    let value = app.cipher.open_text(&variable.value)?;
-    Ok(json!({ "name": variable.name, "value": value.expose() }))
+/// The variables of an environment as the API shows them.
+pub async fn shown_variables(app: &App, environment: EnvironmentId) -> Result<Vec<Value>, ApiError> {
+    let variables = variables::list(app, environment).await?;
+    let show = |variable: &Variable| json!({ "name": variable.name, "value": variable.value.expose() });
+    Ok(variables.iter().map(show).collect())
 }
 
 /// Replaces the key that webhooks are signed with; the answer shows the new one.
@@ -42,8 +43,13 @@ pub async fn rotate_webhook_signing_key(
     QueryTree(query): QueryTree,
 ) -> Result<Json<Value>, ApiError> {
     read_nothing(Some(&query)).in_query()?;
-    let secret = rotate_signing_key(&app, &key.environment).await.map_err(refused)?;
-    tracing::info!(environment.id = key.environment.id.0, "webhook signing key replaced");
+    rotate(&app, &key.environment).await
+}
+
+/// Replaces the signing key of an environment and shows the new one.
+pub async fn rotate(app: &App, environment: &Environment) -> Result<Json<Value>, ApiError> {
+    let secret = rotate_signing_key(app, environment).await.map_err(refused)?;
+    tracing::info!(environment.id = environment.id.0, "webhook signing key replaced");
     Ok(Json(json!({ "data": { "webhook_signing_key": secret.expose() } })))
 }
 

@@ -53,6 +53,7 @@ scopes! {
 
 scopes! {
     "account";
+    AccountEverything: ["*"];
     EnvironmentsCreate: ["environments:create"];
     EnvironmentsDelete: ["environments:delete"];
     EnvironmentKeysCreate: ["environments:api_keys:create"];

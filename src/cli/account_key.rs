@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::crypto::Secret;
 use crate::db::accounts;
-use crate::keys::{KeyOwner, create_api_key};
+use crate::keys::{KeyOwner, NewApiKey, create_api_key};
 use crate::rng::Rng;
 use crate::start::{self, StartError};
 
@@ -58,7 +58,8 @@ async fn create(app: &App, args: &CreateArgs) -> Result<Secret, StartError> {
     let account = accounts::find_first(&app.db).await?;
     let account_id = account.ok_or_else(|| StartError("The database has no account.".into()))?;
     let owner = KeyOwner { account_id, environment_id: None };
-    let created = create_api_key(app, owner, &args.name, &args.scopes).await?;
+    let new = NewApiKey { display_name: &args.name, scopes: &args.scopes, secret: None };
+    let created = create_api_key(app, owner, new).await?;
     Ok(created.secret)
 }
 

@@ -9,19 +9,23 @@ use crate::app::SharedApp;
 use crate::clock::Clock;
 use crate::config::{Config, Settings};
 use crate::rng::Rng;
+use crate::settings_file::SettingsFile;
 use crate::start::{self, StartError};
 use crate::{jobs, server};
 
 /// How long background work, such as a refresh that the provider has not answered, may take at the end.
 const STOP_BOUND: Duration = Duration::from_secs(30);
 
-pub async fn serve(settings: Settings) -> Result<ExitCode, StartError> {
+pub async fn serve(settings: Settings, file: Option<SettingsFile>) -> Result<ExitCode, StartError> {
     let Settings { config, warnings } = settings;
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let listener = bind(&config).await?;
     let database = start::open_database(&config).await?;
     start::prepare_schema(&config, &database).await?;
     let app = start::build(config, database.pool.clone(), Clock::System, Rng::System).await?;
+    if let Some(file) = file {
+        start::apply_settings(&app, &file).await?;
+    }
     jobs::spawn(&app);
     tell_where(&app);
     let mut serving = tokio::spawn(server::serve(app.clone(), listener));

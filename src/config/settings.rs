@@ -247,6 +247,12 @@ pub const SECTIONS: &[Section] = &[
                 "dev,prod",
                 "Environments created at the first start.",
             ),
+            active(
+                "HITCHPOST_SETTINGS",
+                Path,
+                "",
+                "YAML file of environments, keys, variables and integrations, applied at every start.",
+            ),
             reserved("NANGO_PUBLIC_KEY_<ENV>", Uuid, "", "Fixed public key of the environment <env>."),
             reserved(
                 "FLAG_AUTH_ENABLED",
@@ -260,8 +266,13 @@ pub const SECTIONS: &[Section] = &[
                 "false",
                 "With FLAG_AUTH_ENABLED=false and no basic auth: a dashboard without login.",
             ),
-            reserved("NANGO_DASHBOARD_USERNAME", Text, "", "Basic auth user of the dashboard."),
-            reserved("NANGO_DASHBOARD_PASSWORD", Text, "", "Basic auth password of the dashboard."),
+            active(
+                "NANGO_DASHBOARD_USERNAME",
+                Text,
+                "",
+                "Basic auth user of the JSON routes under `/api/v1`; set both or none.",
+            ),
+            active("NANGO_DASHBOARD_PASSWORD", Text, "", "Basic auth password of the same."),
             reserved("AUTH_ALLOW_SIGNUP", Bool, "false", "Open sign-up."),
             reserved("DEFAULT_USER_ROLE", Text, "administrator", "Role of new members."),
             reserved(

@@ -115,23 +115,93 @@ pub async fn is_name_taken(
     Ok(found.unwrap_or_default())
 }
 
-/// Revokes an API key of an environment; `false` when there is no such live key.
+/// Revokes an API key of an environment, or without one of the account; `false` when there is no such live key.
 pub async fn delete(
     db: impl PgExecutor<'_>,
-    environment: EnvironmentId,
+    account: AccountId,
+    environment: Option<EnvironmentId>,
     id: ApiKeyId,
     now: DateTime<Utc>,
 ) -> sqlx::Result<bool> {
     let result = sqlx::query!(
-        "UPDATE api_keys SET deleted_at = $3
-         WHERE environment_id = $1 AND id = $2 AND kind = 'api' AND deleted_at IS NULL",
-        environment as EnvironmentId,
+        "UPDATE api_keys SET deleted_at = $4
+         WHERE account_id = $1 AND environment_id IS NOT DISTINCT FROM $2 AND id = $3
+           AND kind = 'api' AND deleted_at IS NULL",
+        account as AccountId,
+        environment as Option<EnvironmentId>,
         id as ApiKeyId,
         now
     )
     .execute(db)
     .await?;
     Ok(result.rows_affected() == 1)
+}
+
+/// A live API key as lists show it; never its secret.
+#[derive(Debug, Clone)]
+pub struct ListedKey {
+    pub id: ApiKeyId,
+    pub display_name: String,
+    pub scopes: Vec<String>,
+    pub lookup_hash: Vec<u8>,
+    pub last_used_at: Option<DateTime<Utc>>,
+    pub created_at: DateTime<Utc>,
+}
+
+/// The live API keys of an environment, or without one of the account, oldest first.
+pub async fn list(
+    db: impl PgExecutor<'_>,
+    account: AccountId,
+    environment: Option<EnvironmentId>,
+) -> sqlx::Result<Vec<ListedKey>> {
+    sqlx::query_as!(
+        ListedKey,
+        r#"SELECT id AS "id: ApiKeyId", display_name, scopes, lookup_hash, last_used_at, created_at FROM api_keys
+           WHERE account_id = $1 AND environment_id IS NOT DISTINCT FROM $2 AND kind = 'api' AND deleted_at IS NULL
+           ORDER BY id"#,
+        account as AccountId,
+        environment as Option<EnvironmentId>
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Gives a live API key other scopes.
+pub async fn update_scopes(
+    db: impl PgExecutor<'_>,
+    account: AccountId,
+    id: ApiKeyId,
+    scopes: &[String],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE api_keys SET scopes = $3 WHERE account_id = $1 AND id = $2 AND deleted_at IS NULL",
+        account as AccountId,
+        id as ApiKeyId,
+        scopes
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Gives a live API key another secret.
+pub async fn update_secret(
+    db: impl PgExecutor<'_>,
+    account: AccountId,
+    id: ApiKeyId,
+    sealed_secret: &[u8],
+    lookup_hash: &[u8],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE api_keys SET secret = $3, lookup_hash = $4 WHERE account_id = $1 AND id = $2 AND deleted_at IS NULL",
+        account as AccountId,
+        id as ApiKeyId,
+        sealed_secret,
+        lookup_hash
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 /// The live webhook signing keys of an environment; there should be exactly one.

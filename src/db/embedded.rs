@@ -8,6 +8,10 @@ use std::sync::mpsc;
 
 use pglite_oxide::PgliteServer;
 
+/// The usual reason is a second process.
+const ADVICE: &str = "Only one process at a time can use it: stop the server first, or let the server do it (HITCHPOST_SETTINGS \
+                      at its start, the JSON routes under /api/v1 while it runs).";
+
 /// Keeps the database running; dropping it stops the database.
 pub struct EmbeddedDatabase {
     server: Option<PgliteServer>,
@@ -40,8 +44,9 @@ impl EmbeddedDatabase {
         spawned.map_err(|error| format!("The embedded database could not be started: {error}."))?;
         let started =
             receiver.recv().map_err(|_| "The embedded database stopped while starting.".to_owned())?;
-        let server = started
-            .map_err(|error| format!("The embedded database in {place} could not be started: {error}."))?;
+        let server = started.map_err(|error| {
+            format!("The embedded database in {place} could not be started: {error}. {ADVICE}")
+        })?;
         Ok(EmbeddedDatabase { url: server.database_url(), server: Some(server) })
     }
 

@@ -56,3 +56,19 @@ pub async fn delete(db: impl PgExecutor<'_>, environment: EnvironmentId, name: &
     .await?;
     Ok(result.rows_affected() == 1)
 }
+
+/// Removes every variable of an environment whose name is not among `names`.
+pub async fn delete_except(
+    db: impl PgExecutor<'_>,
+    environment: EnvironmentId,
+    names: &[String],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "DELETE FROM environment_variables WHERE environment_id = $1 AND name <> ALL($2)",
+        environment as EnvironmentId,
+        names
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

@@ -165,3 +165,95 @@ pub async fn list(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Environment>> {
     .fetch_all(db)
     .await
 }
+
+/// Everything of an environment that its operator may change, and what it is known by.
+#[derive(Debug, Clone)]
+pub struct EnvironmentSettings {
+    pub uuid: Uuid,
+    pub name: String,
+    pub is_production: bool,
+    pub public_key: Uuid,
+    pub callback_url: Option<String>,
+    pub hmac_enabled: bool,
+    /// Sealed.
+    pub hmac_key: Option<Vec<u8>>,
+    pub slack_notifications: bool,
+    pub otlp_endpoint: Option<String>,
+    /// Sealed JSON object.
+    pub otlp_headers: Option<Vec<u8>>,
+    pub created_at: DateTime<Utc>,
+}
+
+/// The settings of a live environment.
+pub async fn find_settings(
+    db: impl PgExecutor<'_>,
+    id: EnvironmentId,
+) -> sqlx::Result<Option<EnvironmentSettings>> {
+    sqlx::query_as!(
+        EnvironmentSettings,
+        "SELECT uuid, name, is_production, public_key, callback_url, hmac_enabled, hmac_key, slack_notifications,
+                otlp_endpoint, otlp_headers, created_at
+         FROM environments WHERE id = $1 AND deleted_at IS NULL",
+        id as EnvironmentId
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Writes every changeable value of `changed`.
+pub async fn update_settings(
+    db: impl PgExecutor<'_>,
+    id: EnvironmentId,
+    changed: &EnvironmentSettings,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE environments SET name = $2, is_production = $3, callback_url = $4, hmac_enabled = $5, hmac_key = $6,
+             slack_notifications = $7, otlp_endpoint = $8, otlp_headers = $9, updated_at = $10
+         WHERE id = $1 AND deleted_at IS NULL",
+        id as EnvironmentId,
+        changed.name,
+        changed.is_production,
+        changed.callback_url,
+        changed.hmac_enabled,
+        changed.hmac_key,
+        changed.slack_notifications,
+        changed.otlp_endpoint,
+        changed.otlp_headers,
+        now
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// A live environment of this account by name.
+pub async fn find_named(
+    db: impl PgExecutor<'_>,
+    account: AccountId,
+    name: &str,
+) -> sqlx::Result<Option<Environment>> {
+    sqlx::query_as!(
+        Environment,
+        r#"SELECT id AS "id: EnvironmentId", account_id AS "account_id: AccountId", uuid, name, is_production,
+                  callback_url, hmac_enabled, hmac_key
+           FROM environments WHERE account_id = $1 AND name = $2 AND deleted_at IS NULL"#,
+        account as AccountId,
+        name
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// The live environments of this account, oldest first.
+pub async fn list_of_account(db: impl PgExecutor<'_>, account: AccountId) -> sqlx::Result<Vec<Environment>> {
+    sqlx::query_as!(
+        Environment,
+        r#"SELECT id AS "id: EnvironmentId", account_id AS "account_id: AccountId", uuid, name, is_production,
+                  callback_url, hmac_enabled, hmac_key
+           FROM environments WHERE account_id = $1 AND deleted_at IS NULL ORDER BY id"#,
+        account as AccountId
+    )
+    .fetch_all(db)
+    .await
+}

@@ -6,6 +6,7 @@ use super::{StartError, key};
 use crate::app::App;
 use crate::db::{accounts, pool};
 use crate::environments::{self, NewEnvironment, PRODUCTION};
+use crate::settings_file::MadeKey;
 
 const FIRST_KEYS_FILE: &str = "api-keys.env";
 /// Any constant: it only has to be the same in every replica.
@@ -45,5 +46,16 @@ fn write_first_keys(app: &App, content: &str) -> Result<(), StartError> {
     }
     key::write_private(&path, content)?;
     tracing::info!(path = %path.display(), "first start: the API keys of the new environments are in this file");
+    Ok(())
+}
+
+/// Adds a key that a settings file asked for to the file of first keys, because it must not appear in a log.
+pub fn keep_made_key(app: &App, made: &MadeKey) -> Result<(), StartError> {
+    key::prepare_data_dir(&app.config.data_dir)?;
+    let path = app.config.data_dir.join(FIRST_KEYS_FILE);
+    let owner = made.environment.as_deref().unwrap_or("account");
+    let comment = format!("# API key {:?} of {owner}, made by the settings file:", made.name);
+    key::append_private(&path, &format!("{comment}\n# {}", made.secret.expose()))?;
+    tracing::info!(path = %path.display(), api_key.name = made.name, "the secret of a new API key is in this file");
     Ok(())
 }

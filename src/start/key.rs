@@ -56,13 +56,20 @@ pub fn prepare_data_dir(path: &Path) -> Result<(), StartError> {
 
 /// Writes a new file that only its owner can read; never replaces one.
 pub fn write_private(path: &Path, content: &str) -> Result<(), StartError> {
+    write_line(path, content, OpenOptions::new().write(true).create_new(true))
+}
+
+/// Adds to a file that only its owner can read, or makes one.
+pub fn append_private(path: &Path, content: &str) -> Result<(), StartError> {
+    write_line(path, content, OpenOptions::new().append(true).create(true))
+}
+
+fn write_line(path: &Path, content: &str, options: &mut OpenOptions) -> Result<(), StartError> {
     let failed = |error: std::io::Error| {
         StartError(format!("The file {} cannot be written: {error}.", path.display()))
     };
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
     let mut file = options.open(path).map_err(failed)?;
     file.write_all(content.as_bytes()).and_then(|()| file.write_all(b"\n")).map_err(failed)?;
     file.sync_all().map_err(failed)

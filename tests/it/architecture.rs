@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&[&str]; 5] = [
     // Starts and stops everything.
     &["cli", "server", "start"],
-    // The edge: turns requests into calls and results into answers.
-    &["api"],
+    // The edge: turns requests and files into calls, and results into answers.
+    &["api", "settings_file"],
     // The domain.
     &[
         "connections",

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use hitchpost::db::api_keys::{self, KeyKind};
 use hitchpost::db::changes::{self, ChangeKind};
 use hitchpost::db::{self, EnvironmentId, environment_variables};
-use hitchpost::keys::{KeyOwner, create_api_key};
+use hitchpost::keys::{KeyOwner, NewApiKey, create_api_key};
 use serde_json::{Value, json};
 
 use crate::support::catalog::issue_lines;
@@ -347,11 +347,12 @@ fn the_command_line_makes_keys_of_the_account() {
         let owner = KeyOwner { account_id, environment_id: None };
         let name = app.fresh_name();
         let scopes = ["account:environments:create".to_owned()];
-        let created = create_api_key(&app.app, owner, &name, &scopes).await.unwrap();
+        let new = || NewApiKey { display_name: &name, scopes: &scopes, secret: None };
+        let created = create_api_key(&app.app, owner, new()).await.unwrap();
         let client = app.anonymous().with_secret(created.secret.expose());
         let id = create(&client, &app.fresh_name()).await;
         client.delete(format!("/environments/{}", id.0)).expect(403).await;
-        let again = create_api_key(&app.app, owner, &name, &scopes).await;
+        let again = create_api_key(&app.app, owner, new()).await;
         assert!(again.is_err_and(|error| error.to_string() == "Another key has this name."));
     });
 }

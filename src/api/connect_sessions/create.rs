@@ -11,7 +11,8 @@ use super::input::{Options, ReconnectRequest, SessionRequest, Subject};
 use crate::api::extract::{IntoApiError, JsonBody, QueryTree, SecretKey};
 use crate::api::input::tags::{EndUser, Organization, derived_tags};
 use crate::api::input::{Issue, IssueCode, Issues, read_nothing, read_object};
-use crate::api::scope::ConnectSessionsWrite;
+use crate::api::operator::OperatorOf;
+use crate::api::scope::{AccountEverything, ConnectSessionsWrite};
 use crate::app::{App, SharedApp};
 use crate::db::connect_sessions::{self as rows, ConnectSession};
 use crate::db::connections::{self, Connection};
@@ -32,11 +33,29 @@ pub async fn create_connect_session(
     read_nothing(Some(&query)).in_query()?;
     let is_allowed = |url: &Url| app.egress.proxy_policy.check_url(url).is_ok();
     let request = read_object(body.as_ref(), |body| SessionRequest::read(body, is_allowed)).in_body()?;
-    let environment = key.environment.id;
-    check_integrations(&app, environment, &request.allowed_integrations, &request.options).await?;
-    let mut session = build_session(&app, environment, &request.subject, &request.options)?;
+    create(&app, key.environment.id, request).await
+}
+
+/// The same for an operator, whose end user is marked as a tester.
+pub async fn create_operator_session(
+    State(app): State<SharedApp>,
+    caller: OperatorOf<AccountEverything>,
+    JsonBody(body): JsonBody,
+) -> Result<(StatusCode, Json<Value>), ApiError> {
+    let is_allowed = |url: &Url| app.egress.proxy_policy.check_url(url).is_ok();
+    let request = read_object(body.as_ref(), |body| SessionRequest::read_of_operator(body, is_allowed));
+    create(&app, caller.environment.id, request.in_body()?).await
+}
+
+async fn create(
+    app: &App,
+    environment: EnvironmentId,
+    request: SessionRequest,
+) -> Result<(StatusCode, Json<Value>), ApiError> {
+    check_integrations(app, environment, &request.allowed_integrations, &request.options).await?;
+    let mut session = build_session(app, environment, &request.subject, &request.options)?;
     session.allowed_integrations = Some(request.allowed_integrations).filter(|allowed| !allowed.is_empty());
-    open_session(&app, session).await
+    open_session(app, session).await
 }
 
 /// Lets one end user authorize an existing connection again.

@@ -11,6 +11,9 @@ use crate::api::input::{ObjectReader, TextRule};
 
 /// Where an old client puts the webhook override of an integration.
 const NESTED_WEBHOOK: &str = "webhook_url";
+// Wire: what marks the end user of a session that an operator opened.
+const ORIGIN_TAG: &str = "origin";
+const ORIGIN: &str = "nango_dashboard";
 
 /// A new session.
 pub struct SessionRequest {
@@ -70,6 +73,25 @@ impl SessionRequest {
             if needs_end_user { Some(body.required_nested("end_user", EndUser::read)) } else { None };
         SessionRequest {
             subject: Subject::read(body, end_user),
+            allowed_integrations: body
+                .list_of_text("allowed_integrations", &PROVIDER_CONFIG_KEY, usize::MAX)
+                .unwrap_or_default(),
+            options: Options::read(body, &is_allowed),
+        }
+    }
+}
+
+impl SessionRequest {
+    /// The body as operators send it to try a sign-in themselves: always with an end user, never with tags.
+    pub fn read_of_operator(body: &mut ObjectReader<'_>, is_allowed: impl Fn(&Url) -> bool) -> Self {
+        let mut end_user = body.required_nested("end_user", EndUser::read);
+        end_user.tags.get_or_insert_default().insert(ORIGIN_TAG.to_owned(), ORIGIN.to_owned());
+        SessionRequest {
+            subject: Subject {
+                end_user: Some(end_user),
+                organization: body.optional_nested("organization", Organization::read),
+                tags: None,
+            },
             allowed_integrations: body
                 .list_of_text("allowed_integrations", &PROVIDER_CONFIG_KEY, usize::MAX)
                 .unwrap_or_default(),

@@ -13,6 +13,7 @@ const CONFIG_VALUE: TextRule = TextRule::length(0, 8192);
 pub type Values = IndexMap<String, String>;
 
 /// A new integration.
+#[derive(Clone)]
 pub struct NewIntegration {
     pub provider: String,
     pub unique_key: String,
@@ -20,6 +21,7 @@ pub struct NewIntegration {
 }
 
 /// What an integration is created with and can be changed to.
+#[derive(Clone)]
 pub struct Settings {
     pub display_name: Option<String>,
     pub forward_webhooks: Option<bool>,
@@ -40,6 +42,7 @@ pub struct QuickstartIntegration {
 }
 
 /// The customer's own application at the provider: the member `credentials`.
+#[derive(Clone)]
 pub struct Client {
     pub mode: AuthMode,
     /// Absent for `APP`.
@@ -48,6 +51,7 @@ pub struct Client {
     pub app: Option<InstalledApp>,
 }
 
+#[derive(Clone)]
 pub struct OAuthClient {
     pub id: String,
     pub secret: String,
@@ -56,6 +60,7 @@ pub struct OAuthClient {
 }
 
 /// An app that users install (GitHub).
+#[derive(Clone)]
 pub struct InstalledApp {
     pub id: String,
     pub link: String,
@@ -93,7 +98,8 @@ impl QuickstartIntegration {
 }
 
 impl Settings {
-    fn read(body: &mut ObjectReader<'_>) -> Self {
+    /// Reads the members of an integration that can be changed.
+    pub fn read(body: &mut ObjectReader<'_>) -> Self {
         Settings {
             display_name: body.optional_text("display_name", &NAME),
             forward_webhooks: body.optional_bool("forward_webhooks"),

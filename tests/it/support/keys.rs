@@ -4,7 +4,11 @@ use hitchpost::db;
 use hitchpost::db::api_keys::KeyKind;
 use hitchpost::keys::{KeyOwner, insert_key};
 
+use tokio::sync::OnceCell;
+
 use super::{Client, TestApp};
+
+static ACCOUNT_KEY: OnceCell<String> = OnceCell::const_new();
 
 impl TestApp {
     /// A client of this environment whose key has exactly these scopes, written without `environment:`.
@@ -13,9 +17,12 @@ impl TestApp {
         self.key(Some(self.environment_id), &scopes).await
     }
 
-    /// A client with a key of the account, which belongs to no environment.
+    /// A client with a key of the account, which belongs to no environment. One key for the whole process, because an
+    /// account may have only so many.
     pub async fn account_client(&self) -> Client {
-        self.account_client_with(&["*"]).await
+        let scopes = ["account:*".to_owned()];
+        let secret = ACCOUNT_KEY.get_or_init(|| self.insert(None, KeyKind::Api, &scopes)).await;
+        self.client().with_secret(secret)
     }
 
     /// A client with a key of the account that has exactly these scopes, written without `account:`.
