@@ -41,9 +41,9 @@ fn a_login_becomes_a_connection_whose_token_goes_out() {
             "token_response": {"token": "data.token", "token_expiration": "data.in", "token_expiration_strategy": "expireIn"},
             "token_response_metadata": ["data.tenant", "data.list", "data.flag"],
         });
-        let stage = Stage::start(entry(extra), |_| {
+        let stage = Stage::start(entry(extra), |seen| {
             answer(
-                201,
+                if seen.target.ends_with("/login?v=1") { 201 } else { 200 },
                 &[("content-type", "text/plain")],
                 r#"{"data": {"token": "tok-1", "in": "3600", "tenant": "T", "list": [], "flag": true}}"#,
             )
@@ -141,7 +141,10 @@ fn a_login_is_repeated_when_its_token_ends() {
             "token_response_metadata": ["data.token"],
             "refresh_token_response_metadata": ["data.rest"],
         });
-        let stage = Stage::start(entry(extra), move |_| {
+        let stage = Stage::start(entry(extra), move |seen| {
+            if seen.target != "/login" {
+                return ok_json("{}");
+            }
             let number = calls.fetch_add(1, Ordering::SeqCst) + 1;
             let text = json!({"data": {"token": format!("tok-{number}"), "rest": format!("r{number}")}, "end": 4_000_000_000_u64});
             answer(200, &[], text.to_string())
