@@ -5,5 +5,5 @@ mod credentials;
 mod mode;
 pub mod scopes;
 
-pub use credentials::{ClientOverride, Credentials, UnreadableCredentials, hide_refresh_tokens};
+pub use credentials::{ClientOverride, Credentials, UnreadableCredentials, hide_refresh_tokens, remove_at};
 pub use mode::AuthMode;

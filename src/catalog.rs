@@ -15,6 +15,7 @@ mod provider;
 mod proxy;
 mod retry;
 mod source;
+mod token_step;
 
 use std::sync::Arc;
 
@@ -35,6 +36,10 @@ pub use self::provider::{
 pub use self::proxy::{ProxySection, Verification, VerificationMethod};
 pub use self::retry::{InBody, Retry, StatusMatch, WaitStrategy};
 pub use self::source::{Fingerprint, Source, fingerprint};
+pub use self::token_step::{
+    Assertion, AssertionKind, ExpirationStrategy, HmacSecretEncoding, Signature, SignatureProtocol,
+    SignedToken, TokenRequestMethod, TokenResponse, TokenStep,
+};
 
 /// All providers, by name, in the order of their sources.
 #[derive(Debug, Default)]

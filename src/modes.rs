@@ -4,6 +4,12 @@
 //!
 //! Called by the JSON auth routes, by the popup's routes and by `refresh`. Nothing here stores anything.
 
+pub mod bill;
+pub mod jwt;
+pub mod signature;
+pub mod signed_jwt;
+pub mod two_step;
+
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -109,11 +115,16 @@ pub async fn renew(
         Credentials::OAuth2Cc { .. } => {
             oauth::renew_client_credentials(app, integration, credentials, config).await
         }
+        Credentials::TwoStep { .. } => two_step::renew(app, integration, credentials, config).await,
+        Credentials::Jwt { fields, .. } => jwt::renew(app, integration, fields, config),
+        Credentials::Signature { username, password, .. } => {
+            signature::renew(app, integration, username, password)
+        }
+        Credentials::Bill { username, password, organization_id, dev_key, .. } => {
+            let login = bill::BillLogin::new(username, password, organization_id, dev_key);
+            bill::renew(app, integration, &login, config).await
+        }
         Credentials::App { .. }
-        | Credentials::Jwt { .. }
-        | Credentials::Bill { .. }
-        | Credentials::TwoStep { .. }
-        | Credentials::Signature { .. }
         | Credentials::AwsSigV4 { .. }
         | Credentials::OAuth1 { .. }
         | Credentials::Basic { .. }

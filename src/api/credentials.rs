@@ -2,7 +2,11 @@
 //! 5.3 to 5.17), a file per mode unless it is a few lines. All answer 200 with the ids of the connection.
 
 mod attempt;
+mod bill;
 mod client_credentials;
+mod jwt;
+mod signature;
+mod two_step;
 
 use axum::Json;
 use axum::extract::State;
@@ -17,7 +21,11 @@ use crate::auth::{AuthMode, Credentials};
 use crate::error::ApiError;
 use crate::oauth::TokenError;
 
+pub use bill::connect_bill;
 pub use client_credentials::connect_client_credentials;
+pub use jwt::connect_jwt;
+pub use signature::connect_signature;
+pub use two_step::connect_two_step;
 
 /// Bytes of a key or password; some providers' keys are whole JSON documents.
 const LONGEST_SECRET: usize = 64 * 1024;
@@ -68,6 +76,14 @@ pub async fn connect_unauthenticated(
     attempt.store(&app, &Credentials::None).await
 }
 
+/// Wire: codes of modes have the old envelope; what every mode answers alike has the new one.
 fn token_error(error: TokenError) -> ApiError {
-    ApiError::bad_request(error.kind, error.message).legacy()
+    let is_shared = error.kind == "invalid_connection_config";
+    let answer = ApiError::bad_request(error.kind, error.message);
+    if is_shared { answer } else { answer.legacy() }
+}
+
+/// Wire: some routes tell a failed test in the old envelope.
+fn with_legacy_test_failure(error: ApiError) -> ApiError {
+    if error.code() == "connection_test_failed" { error.legacy() } else { error }
 }

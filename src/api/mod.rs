@@ -122,6 +122,10 @@ fn json_routes() -> Vec<Route> {
         ("/oauth/connect/{provider_config_key}", get(oauth::get_oauth_connect)),
         ("/api-auth/api-key/{provider_config_key}", post(credentials::connect_api_key)),
         ("/api-auth/basic/{provider_config_key}", post(credentials::connect_basic)),
+        ("/auth/two-step/{provider_config_key}", post(credentials::connect_two_step)),
+        ("/auth/jwt/{provider_config_key}", post(credentials::connect_jwt)),
+        ("/auth/bill/{provider_config_key}", post(credentials::connect_bill)),
+        ("/auth/signature/{provider_config_key}", post(credentials::connect_signature)),
         ("/auth/unauthenticated/{provider_config_key}", post(credentials::connect_unauthenticated)),
     ]
 }

@@ -173,12 +173,24 @@ pub struct ClientOverride {
 pub struct UnreadableCredentials;
 
 impl Credentials {
-    /// The object shown by the API; `{}` for [`Credentials::None`].
+    /// The object that is stored; `{}` for [`Credentials::None`].
     pub fn to_json(&self) -> Value {
         match self {
             Credentials::None => json!({}),
             _ => serde_json::to_value(self).unwrap_or_else(|_| json!({})),
         }
+    }
+
+    /// A member of TWO_STEP credentials that is stored, but never shown: what another assertion is built from.
+    pub const HIDDEN_OPTIONS: &str = "assertionOption";
+
+    /// The object shown to callers who may see credentials.
+    pub fn to_shown_json(&self) -> Value {
+        let mut json = self.to_json();
+        if let (Credentials::TwoStep { .. }, Some(members)) = (self, json.as_object_mut()) {
+            members.shift_remove(Self::HIDDEN_OPTIONS);
+        }
+        json
     }
 
     /// Reads what [`Credentials::to_json`] wrote.
@@ -305,6 +317,19 @@ pub fn hide_refresh_tokens(value: &mut Value) {
     }
 }
 
+/// Removes what is at a dotted path, in whichever of its nested objects.
+pub fn remove_at(value: &mut Value, path: &str) {
+    let Some(members) = value.as_object_mut() else { return };
+    if members.shift_remove(path).is_some() {
+        return;
+    }
+    for (dot, _) in path.match_indices('.') {
+        if let Some(inner) = members.get_mut(&path[..dot]) {
+            remove_at(inner, &path[dot + 1..]);
+        }
+    }
+}
+
 fn is_refresh_token_name(name: &str) -> bool {
     let letters = name.chars().filter(char::is_ascii_alphabetic).map(|c| c.to_ascii_lowercase());
     letters.eq("refreshtoken".chars())
@@ -364,6 +389,18 @@ mod tests {
     }
 
     #[test]
+    fn the_inputs_of_an_assertion_are_stored_and_not_shown() {
+        let json =
+            json!({"type": "TWO_STEP", "token": "t", "raw": {}, "user": "u", "assertionOption": {"a": "b"}});
+        let credentials = Credentials::from_json(json.clone()).unwrap();
+        assert_eq!(credentials.to_json(), json);
+        assert_eq!(
+            credentials.to_shown_json(),
+            json!({"type": "TWO_STEP", "token": "t", "raw": {}, "user": "u"})
+        );
+    }
+
+    #[test]
     fn unknown_shapes_are_refused_without_repeating_them() {
         for json in [json!({"type": "SECRET-TYPE"}), json!({"type": "OAUTH2"}), json!([]), json!(null)] {
             let error = Credentials::from_json(json).unwrap_err();
@@ -378,6 +415,15 @@ mod tests {
         hide_refresh_tokens(&mut value);
         let expected = json!({"raw": {"refresh_token_expires_in": 4}, "list": [{}], "access_token": 6});
         assert_eq!(value, expected);
+    }
+
+    #[test]
+    fn a_path_is_removed_and_nothing_else() {
+        let mut value = json!({"a": {"b": {"c": 1, "d": 2}, "b.x": 3}, "e.f": 4});
+        for path in ["a.b.c", "a.b.x", "e.f", "nope.x", "a.b.d.z"] {
+            remove_at(&mut value, path);
+        }
+        assert_eq!(value, json!({"a": {"b": {"d": 2}}}));
     }
 
     #[test]

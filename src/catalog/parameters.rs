@@ -82,18 +82,34 @@ impl Parameter {
     }
 
     fn parse(value: Value) -> Result<Self, TemplateError> {
+        Self::parse_with(value, Template::parse)
+    }
+
+    fn parse_with(
+        value: Value,
+        text_as: fn(&str) -> Result<Template, TemplateError>,
+    ) -> Result<Self, TemplateError> {
         Ok(match value {
-            Value::String(text) => Parameter::Text(Template::parse(&text)?),
+            Value::String(text) => Parameter::Text(text_as(&text)?),
             Value::Array(items) => {
-                Parameter::List(items.into_iter().map(Parameter::parse).collect::<Result<_, _>>()?)
+                let parse = |item| Parameter::parse_with(item, text_as);
+                Parameter::List(items.into_iter().map(parse).collect::<Result<_, _>>()?)
             }
             Value::Object(members) => {
-                let pair = |(name, value)| Ok((name, Parameter::parse(value)?));
+                let pair = |(name, value)| Ok((name, Parameter::parse_with(value, text_as)?));
                 Parameter::Object(members.into_iter().map(pair).collect::<Result<_, _>>()?)
             }
             plain => Parameter::Plain(plain),
         })
     }
+}
+
+/// A value whose templates take `||` as text.
+///
+/// # Errors
+/// As [`Template::parse_without_fallback`].
+pub(super) fn parse_without_fallback(value: Value) -> Result<Parameter, TemplateError> {
+    Parameter::parse_with(value, Template::parse_without_fallback)
 }
 
 impl<'de> Deserialize<'de> for Parameter {

@@ -5,7 +5,10 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use super::{FieldProblem, Fields, Parameters, ProxySection, validate_fields};
+use super::{
+    Assertion, FieldProblem, Fields, Parameters, ProxySection, Signature, SignedToken, TokenRequestMethod,
+    TokenResponse, TokenStep, validate_fields,
+};
 use crate::auth::AuthMode;
 use crate::template::{Context, Escape, Template, UrlError, url_text};
 
@@ -67,6 +70,14 @@ pub struct Provider {
     pub authorization_method: AuthorizationMethod,
     #[serde(default)]
     pub require_client_certificate: bool,
+    #[serde(default)]
+    pub token_request_method: TokenRequestMethod,
+    /// Further requests of a TWO_STEP login.
+    #[serde(default)]
+    pub additional_steps: Vec<TokenStep>,
+    pub assertion: Option<Assertion>,
+    pub signature: Option<Signature>,
+    pub token: Option<SignedToken>,
 
     // Token response, expiry, refresh.
     /// Dotted paths of the token response that are copied into the connection config under the dotted name.
@@ -79,6 +90,15 @@ pub struct Provider {
     pub expires_in_unit: ExpiryUnit,
     /// Lifetime in milliseconds when the response names none; 0 is "unknown".
     pub token_expires_in_ms: Option<f64>,
+    /// Where a TWO_STEP answer has its token.
+    #[serde(default)]
+    pub token_response: TokenResponse,
+    /// Response headers that TWO_STEP credentials keep.
+    #[serde(default)]
+    pub token_response_headers: Vec<String>,
+    /// With these or `refresh_token_headers`, a stored refresh token renews TWO_STEP credentials.
+    pub refresh_token_params: Option<Parameters>,
+    pub refresh_token_headers: Option<IndexMap<String, Template>>,
     /// Absent: `token_params` are used.
     pub refresh_params: Option<Parameters>,
     pub refresh_url: Option<Template>,
@@ -182,7 +202,7 @@ pub enum ExpiryUnit {
 
 impl Provider {
     /// Compiles a resolved definition. The message of an error is a sentence for the operator.
-    pub(super) fn compile(name: &str, raw: Map<String, Value>) -> Result<Self, String> {
+    pub fn compile(name: &str, raw: Map<String, Value>) -> Result<Self, String> {
         let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
         if name.is_empty() || name.len() > 255 || !name.bytes().all(is_name_byte) {
             return Err("an entry name has letters, digits, `_` and `-`, at most 255".to_owned());
@@ -225,7 +245,7 @@ impl Provider {
         self.refresh_params.as_ref().unwrap_or(&self.token_params)
     }
 
-    /// The templates that become URLs: authorize, token and refresh URL, proxy base and verification base.
+    /// The templates that become URLs: authorize, token, refresh and step URLs, proxy base and verification base.
     pub fn url_templates(&self) -> impl Iterator<Item = &Template> {
         let (one, per_mode) = match &self.token_url {
             Some(TokenUrl::One(template)) => (Some(template), None),
@@ -239,6 +259,7 @@ impl Provider {
             .chain(one)
             .chain(per_mode.into_iter().flatten())
             .chain(&self.refresh_url)
+            .chain(self.additional_steps.iter().map(|step| &step.token_url))
             .chain(proxy.map(|proxy| &proxy.base_url))
             .chain(verification.and_then(|verification| verification.base_url_override.as_ref()))
     }

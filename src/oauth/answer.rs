@@ -42,8 +42,13 @@ pub fn read_answer(
     match members {
         Some(members) if is_success && !is_refusal(&members, ok_when) => Ok(members),
         None if is_success => Err(unreadable(answer, kinds)),
-        members => Err(refused(answer, members, kinds, redaction)),
+        _ => Err(refused(answer, kinds, redaction)),
     }
+}
+
+/// Whether an answer with status 200 says no all the same, as Slack and GitHub do.
+pub fn says_no(members: &Map<String, Value>) -> bool {
+    is_refusal(members, None)
 }
 
 /// The error for an answer that has members, but not the token.
@@ -72,12 +77,17 @@ fn is_refusal(members: &Map<String, Value>, ok_when: Option<&OkWhen>) -> bool {
     let has_error = match members.get("error") {
         None | Some(Value::Null | Value::Bool(false)) => false,
         Some(Value::String(text)) => !text.is_empty(),
-        Some(_) => true,
+        // Number 0 and empty trees are how some providers say that there was none.
+        Some(Value::Number(number)) => number.as_f64() != Some(0.0),
+        Some(Value::Array(items)) => !items.is_empty(),
+        Some(Value::Object(members)) => !members.is_empty(),
+        Some(Value::Bool(true)) => true,
     };
     breaks_rule || is_not_ok || (has_error && !members.contains_key("access_token"))
 }
 
-fn unreadable(answer: &RawAnswer<'_>, kinds: Kinds) -> TokenError {
+/// The error for an answer of status 2xx that nobody can read.
+pub fn unreadable(answer: &RawAnswer<'_>, kinds: Kinds) -> TokenError {
     // Nothing of the body is repeated: it may hold the token.
     let content_type = Some(answer.content_type).filter(|text| !text.is_empty()).unwrap_or("no content type");
     let message = format!(
@@ -88,13 +98,9 @@ fn unreadable(answer: &RawAnswer<'_>, kinds: Kinds) -> TokenError {
     TokenError::new(kinds.unreadable, message).with_status(answer.status)
 }
 
-fn refused(
-    answer: &RawAnswer<'_>,
-    members: Option<Map<String, Value>>,
-    kinds: Kinds,
-    redaction: &Redaction,
-) -> TokenError {
-    let reason = match members {
+/// The error for an answer that says no, with its own words.
+pub fn refused(answer: &RawAnswer<'_>, kinds: Kinds, redaction: &Redaction) -> TokenError {
+    let reason = match parse_members(answer) {
         Some(members) => reason_in(members, redaction),
         None => reason_in_text(&String::from_utf8_lossy(answer.body), redaction),
     };

@@ -11,7 +11,8 @@ const SHORTEST: usize = 4;
 /// Characters of a provider's text that are worth repeating.
 const EXCERPT: usize = 400;
 /// Members of JSON answers whose values are never repeated.
-const SECRET_WORDS: [&str; 5] = ["token", "secret", "password", "assertion", "credential"];
+const SECRET_WORDS: [&str; 9] =
+    ["token", "secret", "password", "assertion", "credential", "session", "jwt", "cookie", "private"];
 
 /// The secrets of one request. Deliberately without `Debug`.
 #[derive(Clone, Default)]
@@ -32,7 +33,7 @@ impl Redaction {
 
     /// `text` without the secrets and without control characters, cut to a length that people read.
     pub fn clean(&self, text: &str) -> String {
-        let hidden = self.0.iter().fold(text.to_owned(), |text, secret| text.replace(secret, REDACTED));
+        let hidden = self.without_secrets(text);
         let plain =
             hidden.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
         let plain = plain.collect::<Vec<_>>().join(" ");
@@ -42,27 +43,36 @@ impl Redaction {
         }
     }
 
+    /// The longest first: a secret may be a part of another.
+    fn without_secrets(&self, text: &str) -> String {
+        let mut secrets: Vec<&String> = self.0.iter().collect();
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        secrets.into_iter().fold(text.to_owned(), |text, secret| text.replace(secret, REDACTED))
+    }
+
     /// A JSON answer as text, without the values of members that hold secrets.
     pub fn clean_json(&self, value: &Value) -> String {
         let mut value = value.clone();
-        hide_members(&mut value);
+        self.hide_members(&mut value);
         self.clean(&value.to_string())
     }
-}
 
-fn hide_members(value: &mut Value) {
-    match value {
-        Value::Object(members) => {
-            for (name, value) in members {
-                let name = name.to_ascii_lowercase();
-                if value.is_string() && SECRET_WORDS.iter().any(|word| name.contains(word)) {
-                    *value = REDACTED.into();
+    /// Each text by itself: JSON writes some characters of a secret differently.
+    fn hide_members(&self, value: &mut Value) {
+        match value {
+            Value::Object(members) => {
+                for (name, value) in members {
+                    let name = name.to_ascii_lowercase();
+                    if value.is_string() && SECRET_WORDS.iter().any(|word| name.contains(word)) {
+                        *value = REDACTED.into();
+                    }
+                    self.hide_members(value);
                 }
-                hide_members(value);
             }
+            Value::Array(items) => items.iter_mut().for_each(|item| self.hide_members(item)),
+            Value::String(text) => *text = self.without_secrets(text),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
-        Value::Array(items) => items.iter_mut().for_each(hide_members),
-        _ => {}
     }
 }
 
@@ -88,21 +98,24 @@ mod tests {
         let mut redaction = Redaction::default();
         redaction.hide("s3cr&t pass");
         redaction.hide("abc");
+        redaction.hide("s3cr&t pass-and-more");
+        redaction.hide("line\nbreak");
         for (text, expected) in [
             ("got s3cr&t pass!", "got REDACTED!"),
             ("q=s3cr%26t+pass", "q=REDACTED"),
             ("abc", "abc"),
+            ("longer: s3cr&t pass-and-more", "longer: REDACTED"),
             ("a\n\u{7}  b", "a b"),
         ] {
             assert_eq!(redaction.clean(text), expected, "{text}");
         }
         let text = redaction.clean(&"\u{e9}".repeat(500));
         assert_eq!(text, format!("{}...", "\u{e9}".repeat(400)));
-        let json =
-            json!({"error": {"Access_Token": "x", "n": [{"password": "y"}], "message": "s3cr&t pass"}});
+        let json = json!({"error": {"Access_Token": "x", "n": [{"password": "y"}], "message": "s3cr&t pass",
+                "key": "line\nbreak"}});
         assert_eq!(
             redaction.clean_json(&json),
-            r#"{"error":{"Access_Token":"REDACTED","n":[{"password":"REDACTED"}],"message":"REDACTED"}}"#
+            r#"{"error":{"Access_Token":"REDACTED","n":[{"password":"REDACTED"}],"message":"REDACTED","key":"REDACTED"}}"#
         );
     }
 }

@@ -13,9 +13,10 @@ use url::Url;
 use url::form_urlencoded::{self, byte_serialize};
 
 use super::TokenError;
-use super::answer::{Kinds, RawAnswer, read_answer};
+use super::answer::{Kinds, RawAnswer, read_answer, refused, unreadable};
 use super::exception::OkWhen;
 use super::redaction::Redaction;
+use super::xml::write_xml;
 use crate::app::App;
 use crate::catalog::{BodyFormat, Parameter, Parameters};
 use crate::egress::{Answer, EgressError, OutgoingRequest};
@@ -177,17 +178,26 @@ impl TokenCall {
     /// # Errors
     /// The endpoint was not reached, refused, or gave an unreadable answer.
     pub async fn send(mut self, app: &App) -> Result<Map<String, Value>, TokenError> {
+        let ok_when = self.ok_when.take();
+        let exchange = self.exchange(app).await?;
+        read_answer(&exchange.raw(), ok_when.as_ref(), exchange.kinds, &exchange.redaction)
+    }
+
+    /// Sends the request; its answer is the caller's to judge.
+    ///
+    /// # Errors
+    /// The endpoint was not reached.
+    pub async fn exchange(mut self, app: &App) -> Result<Exchange, TokenError> {
         for name in SECRET_PARAMETERS {
             if let Some(Value::String(secret)) = self.params.get(name) {
                 self.redaction.hide(secret);
             }
         }
         let (kinds, redaction) = (self.kinds, std::mem::take(&mut self.redaction));
-        let ok_when = self.ok_when.take();
         let time_limit = self.time_limit;
         let answer = app.egress.tokens.send_within(self.into_request(), time_limit).await;
         let answer = answer.map_err(|error| not_reached(kinds, &error))?;
-        read_answer(&raw(&answer), ok_when.as_ref(), kinds, &redaction)
+        Ok(Exchange { answer, kinds, redaction })
     }
 
     /// The request as it goes out.
@@ -196,8 +206,8 @@ impl TokenCall {
             _ if self.method == Method::GET => self.params_into_url(),
             BodyFormat::Query => self.params_into_url(),
             BodyFormat::Json => self.json_body(),
-            // No OAuth entry of the grammar speaks XML.
-            BodyFormat::Form | BodyFormat::Xml => self.form_body(),
+            BodyFormat::Xml => self.xml_body(),
+            BodyFormat::Form => self.form_body(),
         };
         OutgoingRequest { method: self.method, url: self.url, headers: self.headers, body, follow: true }
     }
@@ -218,12 +228,45 @@ impl TokenCall {
         Value::Object(std::mem::take(&mut self.params)).to_string().into()
     }
 
+    fn xml_body(&mut self) -> Bytes {
+        self.headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/xml"));
+        write_xml(&self.params).into()
+    }
+
     fn form_body(&mut self) -> Bytes {
         let form = HeaderValue::from_static("application/x-www-form-urlencoded");
         self.headers.entry(CONTENT_TYPE).or_insert(form);
         let mut body = form_urlencoded::Serializer::new(String::new());
         body.extend_pairs(self.params.iter().map(|(name, value)| (name, text_of(value))));
         body.finish().into()
+    }
+}
+
+/// An answer, and what must not be repeated from it. Deliberately without `Debug`.
+pub struct Exchange {
+    pub answer: Answer,
+    kinds: Kinds,
+    redaction: Redaction,
+}
+
+impl Exchange {
+    /// The error when the answer says no: the provider's words, redacted.
+    pub fn refused(&self) -> TokenError {
+        refused(&self.raw(), self.kinds, &self.redaction)
+    }
+
+    /// The error when the answer cannot be read.
+    pub fn unreadable(&self) -> TokenError {
+        unreadable(&self.raw(), self.kinds)
+    }
+
+    fn raw(&self) -> RawAnswer<'_> {
+        let content_type = self.answer.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        RawAnswer {
+            status: self.answer.status.as_u16(),
+            content_type: content_type.unwrap_or_default(),
+            body: &self.answer.body,
+        }
     }
 }
 
@@ -243,15 +286,6 @@ pub fn text_of(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Null => String::new(),
         other => other.to_string(),
-    }
-}
-
-fn raw(answer: &Answer) -> RawAnswer<'_> {
-    let content_type = answer.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    RawAnswer {
-        status: answer.status.as_u16(),
-        content_type: content_type.unwrap_or_default(),
-        body: &answer.body,
     }
 }
 

@@ -80,7 +80,7 @@ fn lifetime(value: &Value, unit: ExpiryUnit) -> Option<TimeDelta> {
 }
 
 /// A number, or a text that is one.
-fn number(value: &Value) -> Option<f64> {
+pub fn number(value: &Value) -> Option<f64> {
     match value {
         Value::Number(number) => number.as_f64(),
         Value::String(text) => text.trim().parse::<f64>().ok().filter(|number| number.is_finite()),

@@ -2,12 +2,13 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::target::Unbuildable;
 use crate::auth::Credentials;
+use crate::template::Template;
 
 /// The header that the stored credentials ask for, whatever the entry adds.
 ///
@@ -32,6 +33,34 @@ pub(super) fn default_authorization(credentials: &Credentials) -> Result<Option<
         }
     };
     sensitive(&text).ok_or(Unbuildable::UnsendableCredentials).map(Some)
+}
+
+/// Headers besides `Authorization` that the stored credentials ask for. Callers may bring their own.
+///
+/// # Errors
+/// Values that no header can carry.
+pub(super) fn default_headers(
+    credentials: &Credentials,
+) -> Result<Vec<(HeaderName, HeaderValue)>, Unbuildable> {
+    let Credentials::Bill { session_id, dev_key, .. } = credentials else { return Ok(Vec::new()) };
+    let value = |text: &str| sensitive(text).ok_or(Unbuildable::UnsendableCredentials);
+    Ok(vec![
+        (HeaderName::from_static("sessionid"), value(session_id)?),
+        (HeaderName::from_static("devkey"), value(dev_key)?),
+    ])
+}
+
+/// Whether an entry's own header carries the token of TWO_STEP credentials, so that there is no default one (`spec` proxy,
+/// section 7.1).
+pub(super) fn carries_token<'t>(
+    credentials: &Credentials,
+    mut headers: impl Iterator<Item = (&'t str, &'t Template)>,
+) -> bool {
+    matches!(credentials, Credentials::TwoStep { .. })
+        && headers.any(|(name, template)| {
+            let is_cookie = name.eq_ignore_ascii_case("cookie");
+            template.mentions("accessToken") || (is_cookie && template.mentions("credentials._cookies"))
+        })
 }
 
 fn bearer(token: &str) -> Zeroizing<String> {

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use http::{HeaderMap, HeaderName, header};
 use serde_json::{Map, Value};
 
-use super::authorize::{default_authorization, sensitive};
+use super::authorize::{carries_token, default_authorization, default_headers, sensitive};
 use super::target::Unbuildable;
 use super::url::{Base, BaseOrigin, query_pair};
 use crate::auth::Credentials;
@@ -111,9 +111,13 @@ impl EntryHeaders {
     ) -> Result<Self, Unbuildable> {
         let mut headers =
             EntryHeaders { fixed: HeaderMap::new(), varying: vec![], names: vec![], reads_body: false };
-        if let Some(value) = default_authorization(credentials)? {
-            headers.names.push(header::AUTHORIZATION);
-            headers.fixed.insert(header::AUTHORIZATION, value);
+        let own = section.headers.iter().map(|(name, template)| (*name, &**template));
+        let default =
+            if carries_token(credentials, own) { None } else { default_authorization(credentials)? };
+        let defaults = default.map(|value| (header::AUTHORIZATION, value)).into_iter();
+        for (name, value) in defaults.chain(default_headers(credentials)?) {
+            headers.names.push(name.clone());
+            headers.fixed.insert(name, value);
         }
         for (name, template) in &section.headers {
             headers.add(name, template, context);

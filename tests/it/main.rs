@@ -33,3 +33,4 @@ mod settings_command;
 mod settings_file;
 mod support;
 mod telemetry;
+mod token_modes;

@@ -61,12 +61,13 @@ pub async fn get_connection(
     }
     let (integration, connection) =
         find_connection(&app, key.environment.id, &query.provider_config_key, &connection_id).await?;
+    let provider = integration.provider.clone();
     let body = if shows_credentials {
         read_fresh(&app, Arc::new(integration), connection, query.force_refresh).await?
     } else {
         ConnectionBody::load(&app, &integration.row, connection, format_millis_offset).await?
     };
-    Ok(Json(if query.refresh_token { body } else { body.without_refresh_tokens() }))
+    Ok(Json(if query.refresh_token { body } else { body.without_refresh_tokens(provider.as_deref()) }))
 }
 
 async fn read_fresh(
@@ -110,5 +111,5 @@ async fn reread(app: &App, integration: &Integration, connection: &Connection) -
     let found = rows::find_by_row(&app.db, connection.environment_id, connection.id).await.ok()??;
     let row = just_fetched(app, found);
     let body = ConnectionBody::load(app, integration, row, format_millis_offset).await.ok()?;
-    serde_json::to_value(body.without_refresh_tokens()).ok()
+    serde_json::to_value(body.without_refresh_tokens(None)).ok()
 }

@@ -5,7 +5,8 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::app::App;
-use crate::auth::{Credentials, hide_refresh_tokens};
+use crate::auth::{Credentials, hide_refresh_tokens, remove_at};
+use crate::catalog::Provider;
 use crate::connections::public_config;
 use crate::db::connection_errors::{self, ConnectionError};
 use crate::db::connection_list::Summary;
@@ -133,13 +134,18 @@ impl ConnectionBody {
 
     /// Adds the credentials and the secrets of the connection config, refresh tokens included.
     pub fn with_secrets(mut self, credentials: &Credentials, config: Map<String, Value>) -> Self {
-        self.credentials = credentials.to_json();
+        self.credentials = credentials.to_shown_json();
         self.connection_config = Value::Object(config);
         self
     }
 
     /// Takes refresh tokens out, wherever they are.
-    pub fn without_refresh_tokens(mut self) -> Self {
+    pub fn without_refresh_tokens(mut self, provider: Option<&Provider>) -> Self {
+        // Where a TWO_STEP answer has its refresh token under another name.
+        if let Some(path) = provider.and_then(|provider| provider.token_response.refresh_token.as_deref()) {
+            let answers = ["raw", "token"].into_iter();
+            answers.for_each(|name| remove_at(&mut self.credentials, &format!("{name}.{path}")));
+        }
         hide_refresh_tokens(&mut self.credentials);
         hide_refresh_tokens(&mut self.connection_config);
         self

@@ -12,7 +12,7 @@ use crate::api::frontend::{ConfigDefaults, FrontendCaller, connection_config};
 use crate::api::input::{Issues, ObjectReader, formats, read_object};
 use crate::app::SharedApp;
 use crate::auth::{AuthMode, Credentials};
-use crate::catalog::{FieldProblem, Provider, validate_fields};
+use crate::catalog::{FieldProblem, Fields, Provider, validate_fields};
 use crate::connections::{NewConnection, establish};
 use crate::error::ApiError;
 use crate::integrations::{self, OpenIntegration};
@@ -76,15 +76,22 @@ impl Attempt {
         app: &SharedApp,
         credentials: &Credentials,
     ) -> Result<Json<Value>, ApiError> {
-        if let Some(provider) = self.integration.provider.as_deref() {
-            let values = credentials.to_json();
-            let problems = validate_fields(&provider.credentials, values.as_object().unwrap_or(&Map::new()));
-            refuse_fields(problems)?;
-        }
+        let values = credentials.to_json();
+        self.check_fields(|provider| &provider.credentials, values.as_object().unwrap_or(&Map::new()))?;
         proxy::verify_credentials(app, &self.integration, credentials, &self.connection_config)
             .await
             .map_err(|failure| ApiError::bad_request("connection_test_failed", failure.to_string()))?;
         self.store(app, credentials).await
+    }
+
+    /// Judges submitted values by a section of the catalog entry.
+    pub fn check_fields(
+        &self,
+        section: impl Fn(&Provider) -> &Fields,
+        values: &Map<String, Value>,
+    ) -> Result<(), ApiError> {
+        let Some(provider) = self.integration.provider.as_deref() else { return Ok(()) };
+        refuse_fields(validate_fields(section(provider), values))
     }
 
     /// Stores the connection and gives its ids.

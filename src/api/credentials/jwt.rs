@@ -1,0 +1,38 @@
+//! `POST /auth/jwt/:providerConfigKey` (`spec` auth-flows, section 5.7).
+
+use axum::Json;
+use axum::extract::State;
+use serde_json::{Map, Value};
+
+use super::attempt::{Attempt, Legacy};
+use super::{token_error, with_legacy_test_failure};
+use crate::api::extract::{IntoApiError, JsonBody, PathTree, QueryTree};
+use crate::api::frontend::FrontendCaller;
+use crate::api::input::{ObjectReader, read_object};
+use crate::app::SharedApp;
+use crate::auth::AuthMode;
+use crate::error::ApiError;
+use crate::modes::jwt::{joined_pairs, sign_jwt};
+
+/// Connects with a token that this server signs, after the provider accepted it.
+pub async fn connect_jwt(
+    caller: FrontendCaller,
+    State(app): State<SharedApp>,
+    QueryTree(query): QueryTree,
+    PathTree(path): PathTree,
+    JsonBody(body): JsonBody,
+) -> Result<Json<Value>, ApiError> {
+    let fields = read_object(body.as_ref(), submitted).in_body()?;
+    let attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::Jwt, Legacy::No).await?;
+    attempt.check_fields(|provider| &provider.credentials, &fields)?;
+    let credentials =
+        sign_jwt(&app, &attempt.integration, &fields, &attempt.connection_config).map_err(token_error)?;
+    attempt.verify_and_store(&app, &credentials).await.map_err(with_legacy_test_failure)
+}
+
+fn submitted(body: &mut ObjectReader<'_>) -> Map<String, Value> {
+    body.ignore_unknown();
+    let mut fields = joined_pairs(body.members());
+    fields.shift_remove("type");
+    fields
+}
