@@ -56,6 +56,8 @@ pub struct TokenCall {
     pub kinds: Kinds,
     pub time_limit: Duration,
     pub ok_when: Option<OkWhen>,
+    /// Whether the address is not the operator's word, so that private networks are closed to the call.
+    pub is_foreign: bool,
     redaction: Redaction,
 }
 
@@ -72,6 +74,7 @@ impl TokenCall {
             kinds,
             time_limit: TIME_LIMIT,
             ok_when: None,
+            is_foreign: false,
             redaction,
         }
     }
@@ -185,7 +188,8 @@ impl TokenCall {
         let (kinds, redaction) = (self.kinds, std::mem::take(&mut self.redaction));
         let ok_when = self.ok_when.take();
         let time_limit = self.time_limit;
-        let answer = app.egress.tokens.send_within(self.into_request(), time_limit).await;
+        let client = if self.is_foreign { &app.egress.webhooks } else { &app.egress.tokens };
+        let answer = client.send_within(self.into_request(), time_limit).await;
         let answer = answer.map_err(|error| not_reached(kinds, &error))?;
         read_answer(&raw(&answer), ok_when.as_ref(), kinds, &redaction)
     }

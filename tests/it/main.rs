@@ -12,6 +12,7 @@ mod functions;
 mod health;
 mod http;
 mod integrations;
+mod mcp;
 mod migrations;
 mod oauth;
 mod oauth_exceptions;
