@@ -26,6 +26,7 @@ mod proxy_raw;
 mod proxy_refusals;
 mod proxy_repeat;
 mod proxy_verification;
+mod published_catalog;
 mod refresh;
 mod routes;
 mod support;

@@ -4,6 +4,7 @@ pub mod app;
 pub mod case;
 pub mod catalog;
 pub mod client;
+pub mod internet;
 pub mod keys;
 pub mod mcp_server;
 pub mod provider;
