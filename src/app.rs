@@ -18,6 +18,7 @@ use crate::fanout::Fanout;
 use crate::hub::Hub;
 use crate::keys::KeyCache;
 use crate::limiter::Limiter;
+use crate::modes::mcp::MetadataCache;
 use crate::proxy::TargetCache;
 use crate::refresh::{FetchedQueue, Flights};
 use crate::rng::Rng;
@@ -35,6 +36,7 @@ pub struct App {
     pub flights: Flights,
     pub fetched: FetchedQueue,
     pub targets: TargetCache,
+    pub mcp_metadata: MetadataCache,
     pub clock: Clock,
     pub rng: Rng,
     /// Names this process in leases.

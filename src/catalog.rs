@@ -30,8 +30,8 @@ pub use self::lint::lint;
 pub use self::load::{Loaded, Problem, load};
 pub use self::parameters::{Parameter, Parameters};
 pub use self::provider::{
-    AuthorizationMethod, BodyFormat, ExpiryUnit, Provider, ProviderMode, SkipEncode, TokenAuthMethod,
-    TokenUrl,
+    AuthorizationMethod, BodyFormat, ClientRegistration, ExpiryUnit, Provider, ProviderMode, SkipEncode,
+    TokenAuthMethod, TokenUrl,
 };
 pub use self::proxy::{ProxySection, Verification, VerificationMethod};
 pub use self::retry::{InBody, Retry, StatusMatch, WaitStrategy};

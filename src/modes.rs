@@ -9,6 +9,8 @@ pub mod jwt;
 pub mod signature;
 pub mod signed_jwt;
 pub mod two_step;
+pub mod mcp;
+mod mcp_generic;
 
 use std::sync::Arc;
 
@@ -76,6 +78,8 @@ pub async fn depart(app: &App, departure: Departure<'_>, payload: &mut Payload) 
         Some(AuthMode::OAuth2) if departure.provider.installation.as_deref() != Some("outbound") => {
             oauth::depart(app, departure, payload)
         }
+        Some(AuthMode::McpOAuth2) => mcp::depart(app, departure, payload).await,
+        Some(AuthMode::McpOAuth2Generic) => mcp_generic::depart(app, departure, payload).await,
         _ => not_in_a_popup(app, departure, payload),
     }
 }
@@ -93,6 +97,8 @@ fn not_in_a_popup(app: &App, departure: Departure<'_>, payload: &Payload) -> Res
 pub async fn arrive(app: &App, arrival: Arrival<'_>) -> Result<Obtained, PopupError> {
     match arrival.provider.mode() {
         Some(AuthMode::OAuth2) => oauth::arrive(app, arrival).await,
+        Some(AuthMode::McpOAuth2) => mcp::arrive(app, arrival).await,
+        Some(AuthMode::McpOAuth2Generic) => mcp_generic::arrive(app, arrival).await,
         _ => {
             let message = "The provider of this integration has another auth mode now. Start again.";
             Err(PopupError::new("auth_mode_err", message))
@@ -110,7 +116,14 @@ pub async fn renew(
     credentials: &Credentials,
     config: &Map<String, Value>,
 ) -> Result<Renewed, TokenError> {
+    let mode = integration.provider.as_ref().and_then(|provider| provider.mode());
     match credentials {
+        Credentials::OAuth2 { .. } if mode == Some(AuthMode::McpOAuth2) => {
+            mcp::renew(app, integration, credentials, config).await
+        }
+        Credentials::OAuth2 { .. } if mode == Some(AuthMode::McpOAuth2Generic) => {
+            mcp_generic::renew(app, credentials, config).await
+        }
         Credentials::OAuth2 { .. } => oauth::refresh_token(app, integration, credentials, config).await,
         Credentials::OAuth2Cc { .. } => {
             oauth::renew_client_credentials(app, integration, credentials, config).await

@@ -25,17 +25,18 @@ use serde_json::{Map, Value};
 
 use crate::integrations::OpenIntegration;
 
-pub use answer::{Kinds, says_no};
+pub use answer::{Kinds, says_no, without_token};
 pub use client_credentials::{ClientCredentialsInput, obtain_client_credentials, renew_client_credentials};
 pub use exception::renews_access_tokens;
-pub use exchange::arrive;
-pub use popup::{SignIn, depart};
+pub use exchange::{arrive, code_of};
+pub use popup::{SignIn, authorize, depart, scopes_of};
 pub use popup_error::PopupError;
+pub use redaction::Redaction;
 pub use session::Payload;
 pub use token_call::{Client, Exchange, TokenCall, token_endpoint};
 pub use token_error::TokenError;
 pub use token_refresh::{integration_client, refresh_token};
-pub use tokens::{expiry, lookup, number, pick_metadata};
+pub use tokens::{expiry, lookup, number, pick_metadata, read_tokens};
 
 /// The connection config as templates see it: operator-set values of the integration fill what the connection lacks
 /// (`spec` providers, section 7.5).

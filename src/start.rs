@@ -21,6 +21,7 @@ use crate::fanout::Fanout;
 use crate::hub::Hub;
 use crate::keys::{KeyCache, KeyError};
 use crate::limiter::Limiter;
+use crate::modes::mcp::MetadataCache;
 use crate::proxy::TargetCache;
 use crate::refresh::{FetchedQueue, Flights};
 use crate::rng::Rng;
@@ -154,6 +155,7 @@ pub async fn build(config: Config, pool: PgPool, clock: Clock, rng: Rng) -> Resu
         flights: Flights::default(),
         fetched: FetchedQueue::default(),
         targets: TargetCache::default(),
+        mcp_metadata: MetadataCache::default(),
         replica: rng.uuid(),
         lifecycle: Lifecycle::default(),
         config,

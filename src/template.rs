@@ -21,7 +21,7 @@ use serde::{Deserialize, Deserializer};
 pub use self::context::Context;
 pub use self::evaluate::Rendered;
 use self::parse::{Expression, Part, Sequence};
-pub use self::url::{Escape, UrlError, build_url, url_text};
+pub use self::url::{COMPONENT, Escape, UrlError, build_url, url_text};
 
 /// A template text that does not follow the grammar.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

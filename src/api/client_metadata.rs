@@ -5,19 +5,18 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use percent_encoding::utf8_percent_encode;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::extract::{IntoApiError, PathTree};
 use super::input::formats::{PROVIDER_CONFIG_KEY, UUID};
 use super::input::{ObjectReader, read_object};
-use super::integrations::COMPONENT;
 use crate::app::{App, SharedApp};
 use crate::auth::AuthMode;
 use crate::db::environments::{self, Environment};
 use crate::error::ApiError;
 use crate::integrations::{self, OpenIntegration};
+use crate::modes::mcp::{callback_url, client_metadata_url};
 
 fn read_path(path: &mut ObjectReader<'_>) -> (Uuid, String) {
     let environment = path.required_text("environmentUuid", &UUID);
@@ -49,13 +48,11 @@ fn missing(code: &'static str, what: &str) -> ApiError {
 
 fn document(app: &App, environment: &Environment, integration: &OpenIntegration) -> Value {
     let http = &app.config.http;
-    let key = utf8_percent_encode(&integration.row.unique_key, COMPONENT);
-    let callback = environment.callback_url.clone().unwrap_or_else(|| http.default_callback_url());
     json!({
-        "client_id": format!("{}/oauth/client-metadata/{}/{key}", http.server_url, environment.uuid),
+        "client_id": client_metadata_url(http, environment.uuid, &integration.row.unique_key),
         "client_name": integration.row.display_name.as_deref().unwrap_or("Hitchpost"),
         "client_uri": http.server_url,
-        "redirect_uris": [callback],
+        "redirect_uris": [callback_url(http, environment)],
         "grant_types": ["authorization_code", "refresh_token"],
         "response_types": ["code"],
         "token_endpoint_auth_method": "none",

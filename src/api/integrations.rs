@@ -14,7 +14,6 @@ use serde_json::{Value, json};
 pub use self::deprecated::get_config;
 use self::input::{IntegrationPatch, NewIntegration, QuickstartIntegration, Settings};
 use self::settings::{apply, check_client, default_scopes, merge_values, refused, require_client};
-pub use self::view::COMPONENT;
 use self::view::IntegrationBody;
 use super::extract::{IntoApiError, JsonBody, KeyOrSession, QueryTree, SecretKey};
 use super::input::formats::PROVIDER_CONFIG_KEY;
@@ -31,6 +30,7 @@ use crate::db::{EnvironmentId, IntegrationId, connections};
 use crate::error::{ApiError, is_constraint};
 use crate::fanout::Wake;
 use crate::integrations::{self, OpenIntegration};
+use crate::modes::mcp;
 
 const READ_CREDENTIALS: &str = "environment:integrations:read_credentials";
 const LIVE_KEY: &str = "integrations_live_key";
@@ -82,7 +82,8 @@ pub async fn create(
     if rows::find(&app.db, environment, &new.unique_key).await?.is_some() {
         return Err(key_is_taken());
     }
-    let row = build_row(app, environment, &provider, new)?;
+    let mut row = build_row(app, environment, &provider, new)?;
+    mcp::register_new(app, environment, &provider, &mut row).await?;
     rows::insert(&app.db, &row, app.clock.now())
         .await
         .map_err(|error| if is_constraint(&error, LIVE_KEY) { key_is_taken() } else { error.into() })

@@ -54,6 +54,12 @@ pub struct Provider {
     /// Callback query parameters that are copied into the connection config.
     #[serde(default)]
     pub redirect_uri_metadata: Vec<String>,
+    /// Where the client of an `MCP_OAUTH2` entry comes from; absent: `dynamic` where there is a `registration_url`.
+    pub client_registration: Option<ClientRegistration>,
+    pub registration_url: Option<Template>,
+    /// Only `grant_types` and `response_types` count.
+    #[serde(default)]
+    pub registration_params: Map<String, Value>,
 
     // Token step.
     pub token_url: Option<TokenUrl>,
@@ -141,6 +147,18 @@ pub struct Provider {
 pub enum ProviderMode {
     Known(AuthMode),
     Unknown(String),
+}
+
+/// `client_registration`: how an `MCP_OAUTH2` entry gets its client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientRegistration {
+    /// The server registers itself (RFC 7591).
+    Dynamic,
+    /// The operator gives client id and secret.
+    Static,
+    /// The client id is the address of the client's metadata document.
+    Cimd,
 }
 
 /// What is written into a URL without percent-encoding.

@@ -13,6 +13,11 @@ pub async fn find_first(db: impl PgExecutor<'_>) -> sqlx::Result<Option<AccountI
         .await
 }
 
+/// The name of an account.
+pub async fn find_name(db: impl PgExecutor<'_>, id: AccountId) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar!("SELECT name FROM accounts WHERE id = $1", id as AccountId).fetch_optional(db).await
+}
+
 pub async fn insert(
     db: impl PgExecutor<'_>,
     uuid: Uuid,

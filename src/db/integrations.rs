@@ -85,6 +85,41 @@ pub async fn update(
     .await
 }
 
+/// What an authorization server gave this server when it registered as a client.
+pub struct NewClient<'a> {
+    pub id: &'a str,
+    pub sealed_secret: Option<&'a [u8]>,
+    /// `None` keeps the stored values.
+    pub sealed_custom: Option<&'a [u8]>,
+}
+
+/// Gives an integration its client, unless it has one; `None` when it has, or is gone.
+pub async fn set_client_if_absent(
+    db: impl PgExecutor<'_>,
+    environment: EnvironmentId,
+    id: IntegrationId,
+    client: NewClient<'_>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Option<Integration>> {
+    sqlx::query_as!(
+        Integration,
+        r#"UPDATE integrations SET oauth_client_id = $3, oauth_client_secret = $4, custom = COALESCE($5, custom),
+               updated_at = $6
+           WHERE environment_id = $1 AND id = $2 AND deleted_at IS NULL AND oauth_client_id IS NULL
+           RETURNING id AS "id: IntegrationId", environment_id AS "environment_id: EnvironmentId", unique_key, provider,
+               display_name, oauth_client_id, oauth_client_secret, oauth_scopes, app_link, custom, forward_webhooks,
+               created_at, updated_at"#,
+        environment as EnvironmentId,
+        id as IntegrationId,
+        client.id,
+        client.sealed_secret,
+        client.sealed_custom,
+        now
+    )
+    .fetch_optional(db)
+    .await
+}
+
 pub async fn find(
     db: impl PgExecutor<'_>,
     environment: EnvironmentId,

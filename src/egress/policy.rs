@@ -83,6 +83,11 @@ impl OutboundPolicy {
         self.max_redirects
     }
 
+    /// Whether addresses of this machine may be called.
+    pub fn allows_loopback(&self) -> bool {
+        self.allow_loopback
+    }
+
     /// Judges scheme and host of a URL. A name that passes still has to resolve to allowed addresses.
     pub fn check_url(&self, url: &Url) -> Result<(), Denied> {
         if !matches!(url.scheme(), "http" | "https") {

@@ -45,7 +45,11 @@ pub async fn arrive(app: &App, arrival: Arrival<'_>) -> Result<Obtained, PopupEr
     Ok(Obtained::ready(credentials, found))
 }
 
-fn code_of<'q>(provider: &Provider, query: &'q Value) -> Result<&'q str, PopupError> {
+/// The code in a callback's query.
+///
+/// # Errors
+/// There is none; what the provider says instead.
+pub fn code_of<'q>(provider: &Provider, query: &'q Value) -> Result<&'q str, PopupError> {
     let code = query.get(&provider.authorization_code_param_in_callback).and_then(Value::as_str);
     code.filter(|code| !code.is_empty()).ok_or_else(|| {
         let said = provider_errors(query);

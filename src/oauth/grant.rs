@@ -75,6 +75,11 @@ impl<'a> Grant<'a> {
 
     /// Proves the client as the catalog entry says (`spec` auth-flows, section 5.1.2).
     pub fn authenticate(&self, call: &mut TokenCall) {
+        // A client that registered itself has a secret only when the server wanted one (RFC 7591, section 2).
+        if self.client.secret.is_empty() && self.provider.mode() == Some(AuthMode::McpOAuth2) {
+            call.set("client_id", self.client.id);
+            return;
+        }
         if self.provider.authorization_method == AuthorizationMethod::Header {
             call.authenticate_basic_encoded(self.client);
         } else {

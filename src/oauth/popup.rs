@@ -158,22 +158,42 @@ fn with_scopes_as_list(mut config: Map<String, Value>) -> Map<String, Value> {
 /// # Errors
 /// What the URL lacks.
 pub fn depart(app: &App, departure: Departure<'_>, payload: &Payload) -> Result<Url, PopupError> {
+    let integration = departure.sign_in.integration;
+    let client_id = payload.client.client_id.as_deref().unwrap_or(integration.client_id());
+    authorize(app, departure, payload, client_id, &scopes_of(departure.sign_in))
+}
+
+/// What a sign-in asks for: the caller's scopes, else the integration's.
+pub fn scopes_of(sign_in: &SignIn<'_>) -> Vec<String> {
+    match &sign_in.scopes {
+        Some(scopes) => {
+            let scopes = scopes.split(',').map(str::trim).filter(|scope| !scope.is_empty());
+            scopes.map(str::to_owned).collect()
+        }
+        None => sign_in.integration.scopes().map(str::to_owned).collect(),
+    }
+}
+
+/// The authorization URL of OAuth 2 for a client and its scopes.
+///
+/// # Errors
+/// What the URL lacks.
+pub fn authorize(
+    app: &App,
+    departure: Departure<'_>,
+    payload: &Payload,
+    client_id: &str,
+    scopes: &[String],
+) -> Result<Url, PopupError> {
     let Departure { sign_in, provider, state } = departure;
-    let integration = sign_in.integration;
-    let config = with_operator_defaults(integration, &payload.connection_config);
+    let config = with_operator_defaults(sign_in.integration, &payload.connection_config);
     let random = app.rng.uuid().to_string();
     let context = Context::new(app.clock.now(), &random).flat_connection_config(&config);
-    let split =
-        |text: &str| text.split(',').map(str::trim).filter(|s| !s.is_empty()).map(str::to_owned).collect();
-    let scopes: Vec<String> = match &sign_in.scopes {
-        Some(scopes) => split(scopes),
-        None => integration.scopes().map(str::to_owned).collect(),
-    };
     let request = Authorize {
         provider,
-        client_id: payload.client.client_id.as_deref().unwrap_or(integration.client_id()),
+        client_id,
         redirect_uri: &payload.callback_url,
-        scopes: &scopes,
+        scopes,
         state,
         code_verifier: &payload.code_verifier,
         user_scope: sign_in.user_scope.as_deref(),

@@ -57,6 +57,8 @@ pub struct TokenCall {
     pub kinds: Kinds,
     pub time_limit: Duration,
     pub ok_when: Option<OkWhen>,
+    /// Whether the address is not the operator's word, so that private networks are closed to the call.
+    pub is_foreign: bool,
     redaction: Redaction,
 }
 
@@ -73,6 +75,7 @@ impl TokenCall {
             kinds,
             time_limit: TIME_LIMIT,
             ok_when: None,
+            is_foreign: false,
             redaction,
         }
     }
@@ -195,7 +198,8 @@ impl TokenCall {
         }
         let (kinds, redaction) = (self.kinds, std::mem::take(&mut self.redaction));
         let time_limit = self.time_limit;
-        let answer = app.egress.tokens.send_within(self.into_request(), time_limit).await;
+        let client = if self.is_foreign { &app.egress.webhooks } else { &app.egress.tokens };
+        let answer = client.send_within(self.into_request(), time_limit).await;
         let answer = answer.map_err(|error| not_reached(kinds, &error))?;
         Ok(Exchange { answer, kinds, redaction })
     }

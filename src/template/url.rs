@@ -31,8 +31,8 @@ pub enum UrlError {
     Invalid { template: String },
 }
 
-/// Characters that `encodeURIComponent` leaves alone are taken out of the set.
-const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
+/// What JavaScript's `encodeURIComponent` encodes.
+pub const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
     .remove(b'.')

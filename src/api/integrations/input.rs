@@ -115,6 +115,7 @@ impl Client {
         let mode: AuthMode = kind.parse().ok()?;
         let (oauth, app) = match mode {
             AuthMode::OAuth1 | AuthMode::OAuth2 | AuthMode::Tba => (Some(OAuthClient::read(reader)), None),
+            AuthMode::McpOAuth2 => (Some(OAuthClient::read_public(reader)), None),
             AuthMode::App => (None, Some(InstalledApp::read(reader))),
             AuthMode::Custom => (Some(OAuthClient::read_pair(reader)), Some(InstalledApp::read(reader))),
             _ => return None,
@@ -130,6 +131,16 @@ impl OAuthClient {
             scopes: reader.optional_text_or_empty("scopes", &SCOPES),
             webhook_secret: reader.optional_text("webhook_secret", &TextRule::length(0, 255)),
             ..pair
+        }
+    }
+
+    /// A client at an MCP server, which may be a public one.
+    fn read_public(reader: &mut ObjectReader<'_>) -> Self {
+        OAuthClient {
+            id: reader.required_text("client_id", &NAME),
+            secret: reader.optional_text("client_secret", &TextRule::ANY).unwrap_or_default(),
+            scopes: reader.optional_text_or_empty("scopes", &SCOPES),
+            webhook_secret: None,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -11,19 +11,8 @@ use crate::app::App;
 use crate::auth::AuthMode;
 use crate::catalog::Provider;
 use crate::integrations::OpenIntegration;
+use crate::template::COMPONENT;
 use crate::time_format::format_millis_z;
-
-/// JavaScript's `encodeURIComponent`.
-pub const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'!')
-    .remove(b'~')
-    .remove(b'*')
-    .remove(b'\'')
-    .remove(b'(')
-    .remove(b')');
 
 #[derive(Serialize)]
 pub struct IntegrationBody {

@@ -20,6 +20,25 @@ function oidcEntries(oidc, target) {
     };
     return {
         'test-oidc': entry,
+        'test-mcp': {
+            ...entry,
+            display_name: 'MCP server of the catalog',
+            auth_mode: 'MCP_OAUTH2',
+            client_registration: 'dynamic',
+            registration_url: oidc.registrationUrl,
+            default_scopes: ['openid', 'offline_access', 'tools'],
+            authorization_params: { prompt: 'consent', resource: `${target.url}/mcp` },
+            token_params: { grant_type: 'authorization_code' },
+            refresh_params: { grant_type: 'refresh_token' }
+        },
+        'test-mcp-generic': {
+            display_name: 'Any MCP server',
+            categories: ['mcp'],
+            auth_mode: 'MCP_OAUTH2_GENERIC',
+            connection_config: { mcp_server_url: { type: 'string', title: 'MCP server URL', description: 'The address of the server' } },
+            proxy: { base_url: '${connectionConfig.mcp_server_url}' },
+            docs: 'https://docs.example.test/mcp'
+        },
         'test-oidc-header': { ...entry, display_name: 'Real OAuth server, secret in a header', authorization_method: 'header' }
     };
 }

@@ -3,15 +3,16 @@
 
 import { randomBytes } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
-import Provider from 'oidc-provider';
+import Provider, { errors } from 'oidc-provider';
 import { listen, readBody } from './http.mjs';
 
 /**
- * Starts the provider. Browsers reach it as `localhost`, so that it is another site than the server under test
+ * Starts the provider. `protects` is the address of an MCP server: clients may then register themselves, and tokens are
+ * made out to that server. Browsers reach it as `localhost`, so that it is another site than the server under test
  * (127.0.0.1); the server reaches its token endpoint as 127.0.0.1.
  */
-export async function startOidc({ redirectUris, accessTokenSeconds = 3600 }) {
-    const world = new Oidc(redirectUris, accessTokenSeconds);
+export async function startOidc({ redirectUris, accessTokenSeconds = 3600, protects }) {
+    const world = new Oidc(redirectUris, accessTokenSeconds, protects);
     await world.start();
     return world;
 }
@@ -21,12 +22,14 @@ class Oidc {
     #server;
     #accessTokenSeconds;
     #redirectUris;
+    #protects;
 
-    constructor(redirectUris, accessTokenSeconds) {
+    constructor(redirectUris, accessTokenSeconds, protects) {
         this.client = { id: 'hitchpost-tests', secret: randomBytes(24).toString('hex') };
         /** How long the token endpoint thinks before it answers. */
         this.tokenDelayMs = 0;
         this.#redirectUris = redirectUris;
+        this.#protects = protects;
         this.#accessTokenSeconds = accessTokenSeconds;
         this.resetCounters();
     }
@@ -42,6 +45,7 @@ class Oidc {
         this.issuer = `http://localhost:${this.port}`;
         this.authorizationUrl = `${this.issuer}/auth`;
         this.tokenUrl = `http://127.0.0.1:${this.port}/token`;
+        this.registrationUrl = `http://127.0.0.1:${this.port}/reg`;
         this.#provider = new Provider(this.issuer, this.#configuration());
         this.#countGrants();
         const answer = this.#provider.callback();
@@ -62,7 +66,7 @@ class Oidc {
                 { ...client, client_id: `${this.client.id}-basic`, token_endpoint_auth_method: 'client_secret_basic' }
             ],
             cookies: { keys: [randomBytes(16).toString('hex')] },
-            features: { devInteractions: { enabled: false } },
+            features: { devInteractions: { enabled: false }, ...(this.#protects && this.#mcpFeatures()) },
             interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
             issueRefreshToken: () => true,
             rotateRefreshToken: true,
@@ -71,6 +75,15 @@ class Oidc {
             ttl: { AccessToken: this.#accessTokenSeconds, RefreshToken: 86_400, Grant: 86_400, Session: 3600, Interaction: 600, AuthorizationCode: 60, IdToken: 600 },
             findAccount: (_ctx, id) => ({ accountId: id, claims: () => ({ sub: id, email: `${id}@example.test` }) })
         };
+    }
+
+    #mcpFeatures() {
+        const server = { scope: 'tools', audience: this.#protects, accessTokenFormat: 'opaque', accessTokenTTL: this.#accessTokenSeconds };
+        const getResourceServerInfo = (_ctx, resource) => {
+            if (resource !== this.#protects) throw new errors.InvalidTarget(`no such resource: ${resource}`);
+            return server;
+        };
+        return { registration: { enabled: true }, resourceIndicators: { enabled: true, getResourceServerInfo } };
     }
 
     #countGrants() {
@@ -104,6 +117,7 @@ class Oidc {
         if (prompt === 'login') return { login: { accountId: form.get('login') || 'ada' } };
         const grant = new this.#provider.Grant({ accountId: session.accountId, clientId: params.client_id });
         grant.addOIDCScope(params.scope);
+        if (params.resource) grant.addResourceScope(params.resource, params.scope);
         return { consent: { grantId: await grant.save() } };
     }
 
@@ -111,6 +125,17 @@ class Oidc {
     async accepts(token) {
         const found = await this.#provider.AccessToken.find(token);
         return Boolean(found && !found.isExpired);
+    }
+
+    /** The resource that a token was made out to, and the client that it was given to. */
+    async describe(token) {
+        const found = await this.#provider.AccessToken.find(token);
+        return { resource: found?.aud, client: found?.clientId };
+    }
+
+    /** How a client said that it proves itself. */
+    async authMethodOf(clientId) {
+        return (await this.#provider.Client.find(clientId))?.tokenEndpointAuthMethod;
     }
 
     close() {

@@ -28,6 +28,10 @@ class Target {
         '/teapot': (_seen, response) => sendJson(response, 418, { error: 'short and stout' }),
         '/flaky': (seen, response) => this.#flaky(seen, response),
         '/me': (seen, response) => this.#me(seen, response),
+        '/mcp': (seen, response) => this.#me(seen, response),
+        // The base URL with an empty endpoint behind it.
+        '/mcp/': (seen, response) => this.#me(seen, response),
+        '/.well-known/oauth-protected-resource/mcp': (_seen, response) => this.#resourceMetadata(response),
         '/key-check': (seen, response) => sendJson(response, this.apiKeys.has(seen.headers['x-api-key']) ? 200 : 401, { checked: 'key' }),
         '/basic-check': (seen, response) => this.#basicCheck(seen, response)
     };
@@ -37,6 +41,8 @@ class Target {
         this.apiKeys = new Set();
         /** user name -> password */
         this.logins = new Map();
+        /** The authorization server of `/mcp`, which has none before this is set. */
+        this.issuer = null;
         /** Decides which bearer tokens `/me` accepts. */
         this.acceptsToken = async () => false;
     }
@@ -71,6 +77,16 @@ class Target {
         const token = seen.headers.authorization?.replace(/^Bearer /, '');
         const known = token && (await this.acceptsToken(token));
         sendJson(response, known ? 200 : 401, known ? { welcome: true } : { error: 'who are you?' });
+    }
+
+    /** RFC 9728 */
+    #resourceMetadata(response) {
+        if (!this.issuer) return sendJson(response, 404, { error: 'not protected' });
+        sendJson(response, 200, {
+            resource: `${this.url}/mcp`,
+            authorization_servers: [this.issuer],
+            scopes_supported: ['openid', 'offline_access', 'tools']
+        });
     }
 
     #basicCheck(seen, response) {

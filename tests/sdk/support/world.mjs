@@ -8,8 +8,8 @@ import { startTarget } from './target.mjs';
 import { startTokenServer } from './token-server.mjs';
 import { within } from './until.mjs';
 
-/** `oidc` and `tokens` ask for those servers, `oidc` may carry `{accessTokenSeconds}`; the rest goes to the server under test. */
-export async function startWorld({ oidc = false, tokens = false, ...options } = {}) {
+/** `oidc` and `tokens` ask for those servers, `oidc` may carry `{accessTokenSeconds}`; `mcp` lets the oidc server guard the target's `/mcp`; the rest goes to the server under test. */
+export async function startWorld({ oidc = false, tokens = false, mcp = false, ...options } = {}) {
     const closers = [];
     const keep = (thing) => {
         closers.push(() => within(`${thing.constructor.name} to close`, (thing.stop ?? thing.close).call(thing), 30_000));
@@ -25,7 +25,8 @@ export async function startWorld({ oidc = false, tokens = false, ...options } = 
         if (tokens) world.tokens = keep(await startTokenServer());
         // The provider must know the server's callback before the server starts.
         const port = await freePort();
-        if (oidc) world.oidc = keep(await startOidc({ redirectUris: [`http://127.0.0.1:${port}/oauth/callback`], ...oidc }));
+        if (oidc) world.oidc = keep(await startOidc({ redirectUris: [`http://127.0.0.1:${port}/oauth/callback`], protects: mcp && `${world.target.url}/mcp`, ...oidc }));
+        if (mcp) world.target.issuer = world.oidc.issuer;
         world.server = keep(await startHitchpost({ catalog: testCatalog(world), port, ...options }));
         world.sdk = world.server.sdk;
         world.target.acceptsToken = async (token) => Boolean((await world.oidc?.accepts(token)) || world.tokens?.accepts(token));

@@ -1,0 +1,130 @@
+//! What a careful person would type into an entry's forms, and what a provider might answer.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hitchpost::catalog::{FieldSchema, Fields, Parameter, Provider, validate_fields};
+use hitchpost::template::Template;
+use serde_json::{Map, Value, json};
+
+use super::pattern::text_for;
+
+/// Tried in this order where the entry itself says nothing usable.
+const CANDIDATES: [&str; 14] = [
+    "acme",
+    "acme.example.com",
+    "http://acme.example.com",
+    "http://acme.example.com/api",
+    "12345678",
+    "us",
+    "US",
+    "eu1",
+    "0f3f6f0e-7a55-4f0a-9d63-2f3f3f3f3f3f",
+    "jane@example.com",
+    "0123456789abcdef0123456789abcdef",
+    "abcdefghij0123456789",
+    "arn:aws:iam::123456789012:role/acme",
+    "1",
+];
+
+/// Values for the fields that a form sends: also hidden ones with their defaults.
+pub fn typed(provider: &Provider, fields: &Fields) -> Map<String, Value> {
+    let sent = fields.iter().filter(|(_, schema)| !schema.automated);
+    sent.map(|(name, schema)| (name.clone(), plausible(provider, name, schema).into())).collect()
+}
+
+/// The connection config of a sign-in: what end users type, and what the customer's backend gives where a redirect or a
+/// token request needs more than that.
+pub fn submitted(provider: &Provider) -> Map<String, Value> {
+    let mut values = typed(provider, &provider.connection_config);
+    let parameters = provider.authorization_params.values().chain(provider.token_params.values());
+    let urls = provider.authorization_url.iter().chain(provider.token_url());
+    let used: Vec<&str> =
+        urls.chain(parameters.flat_map(Parameter::templates)).flat_map(Template::names).collect();
+    let in_urls: Vec<&str> = provider.url_templates().flat_map(Template::names).collect();
+    let is_from_callback = |name: &String| provider.redirect_uri_metadata.contains(name);
+    for (name, schema) in provider.connection_config.iter().filter(|(name, _)| !is_from_callback(name)) {
+        let label = format!("connectionConfig.{name}");
+        let is_empty = values.get(name).is_some_and(|value| value == "");
+        if (schema.automated && used.contains(&label.as_str()))
+            || (is_empty && in_urls.contains(&label.as_str()))
+        {
+            let shown = FieldSchema { hidden: false, ..schema.clone() };
+            values.insert(name.clone(), plausible(provider, name, &shown).into());
+        }
+    }
+    values
+}
+
+/// Values for the fields that the server fills in after a sign-in.
+pub fn automated(provider: &Provider) -> Map<String, Value> {
+    let fields = provider.connection_config.iter().filter(|(_, schema)| schema.automated || schema.hidden);
+    let fields = fields.map(|(name, schema)| (name.clone(), plausible(provider, name, schema)));
+    let hooks = provider.connection_configuration.iter().chain(&provider.token_response_metadata);
+    let hooks = hooks.map(|name| (name.clone(), plausible(provider, name, &FieldSchema::default())));
+    hooks.chain(fields).map(|(name, value)| (name, value.into())).collect()
+}
+
+/// A value that the field takes, and that is safe in the URLs that it becomes a part of.
+pub fn plausible(provider: &Provider, name: &str, schema: &FieldSchema) -> String {
+    if schema.hidden && schema.default_value.as_deref() == Some("") {
+        return String::new();
+    }
+    if schema.description.contains("PEM") {
+        return private_key();
+    }
+    let own = schema.options.first().into_iter().chain(&schema.default_value).chain(&schema.example);
+    let fitting = schema.pattern.as_deref().and_then(text_for);
+    let own = own.chain(&fitting).map(String::as_str).filter(|text| !text.is_empty());
+    // A credential may have the name of another value that belongs to the connection config.
+    let is_config = provider.connection_config.get(name).is_none_or(|own| own == schema);
+    let fits = |text: &&str| {
+        let values = Map::from_iter([(name.to_owned(), Value::from(*text))]);
+        let schema = FieldSchema { automated: false, ..schema.clone() };
+        let only = Fields::from_iter([(name.to_owned(), schema)]);
+        let is_safe = !is_config
+            || provider.validate_connection_config(&values).iter().all(|problem| problem.field != name);
+        validate_fields(&only, &values).is_empty() && is_safe
+    };
+    own.chain(CANDIDATES).find(fits).unwrap_or("acme").to_owned()
+}
+
+/// An Ed25519 key (RFC 8410, section 7) that is good for nothing.
+fn private_key() -> String {
+    let mut key =
+        vec![0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+    key.extend([7; 32]);
+    format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(key))
+}
+
+/// An answer in which every provider finds its token: the usual members, the unusual ones, and the metadata that the entry
+/// wants to keep.
+pub fn answer(provider: &Provider) -> Value {
+    let tokens = json!({
+        "access_token": "access-token-1", "refresh_token": "refresh-token-1", "token_type": "bearer", "expires_in": 3600,
+        "accessToken": "access-token-1", "refreshToken": "refresh-token-1", "expiresAt": "2040-01-01T00:00:00.000Z",
+        "token": "access-token-1", "expireTime": "2040-01-01T00:00:00.000Z",
+    });
+    let mut answer = tokens.clone();
+    let more = json!({
+        "data": tokens, "ok": true, "code": 0, "result": "0000", "client_id": "client-1", "accountID": 7,
+        "access_token_expiration": 2_208_988_800_u64, "BhRestToken": "access-token-1", "restUrl": "http://rest.example.com/",
+    });
+    answer.as_object_mut().zip(more.as_object()).map(|(answer, more)| answer.extend(more.clone()));
+    for path in &provider.token_response_metadata {
+        let field = provider.connection_config.get(path).cloned().unwrap_or_default();
+        set(&mut answer, path, plausible(provider, path, &field).into());
+    }
+    answer
+}
+
+fn set(target: &mut Value, path: &str, value: Value) {
+    match path.split_once('.') {
+        Some((first, rest)) => {
+            if !target[first].is_object() {
+                target[first] = json!({});
+            }
+            set(&mut target[first], rest, value);
+        }
+        None => target[path] = value,
+    }
+}
