@@ -4,6 +4,11 @@
 //!
 //! Called by the JSON auth routes, by the popup's routes and by `refresh`. Nothing here stores anything.
 
+mod app;
+mod custom;
+mod install_plugin;
+mod outbound;
+
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -14,6 +19,10 @@ use crate::auth::{AuthMode, Credentials};
 use crate::catalog::Provider;
 use crate::integrations::OpenIntegration;
 use crate::oauth::{self, Payload, PopupError, SignIn, TokenError};
+
+pub use app::{Installation, import_installation};
+pub use custom::complete as complete_installation;
+pub use outbound::{is_outbound, waiting};
 
 /// New credentials, and what of the answer belongs into the connection config.
 pub struct Renewed {
@@ -37,6 +46,8 @@ pub struct Arrival<'a> {
     pub provider: &'a Provider,
     /// What was remembered at the departure.
     pub payload: &'a Payload,
+    /// The connection that was asked for.
+    pub connection_id: &'a str,
     /// The connection config with the operator's defaults and what the callback brought.
     pub config: &'a Map<String, Value>,
     /// The callback's query.
@@ -67,9 +78,9 @@ impl Obtained {
 /// The integration lacks something, the provider refused, or connections of this mode are not made in a popup.
 pub async fn depart(app: &App, departure: Departure<'_>, payload: &mut Payload) -> Result<Url, PopupError> {
     match departure.provider.mode() {
-        Some(AuthMode::OAuth2) if departure.provider.installation.as_deref() != Some("outbound") => {
-            oauth::depart(app, departure, payload)
-        }
+        Some(AuthMode::OAuth2) if !is_outbound(departure.provider) => oauth::depart(app, departure, payload),
+        Some(AuthMode::App | AuthMode::Custom) => app::depart(app, departure, payload),
+        Some(AuthMode::InstallPlugin) => install_plugin::depart(departure, payload),
         _ => not_in_a_popup(app, departure, payload),
     }
 }
@@ -87,6 +98,9 @@ fn not_in_a_popup(app: &App, departure: Departure<'_>, payload: &Payload) -> Res
 pub async fn arrive(app: &App, arrival: Arrival<'_>) -> Result<Obtained, PopupError> {
     match arrival.provider.mode() {
         Some(AuthMode::OAuth2) => oauth::arrive(app, arrival).await,
+        Some(AuthMode::App) => app::arrive(app, arrival).await,
+        Some(AuthMode::Custom) => custom::arrive(app, arrival).await,
+        Some(AuthMode::InstallPlugin) => install_plugin::arrive(app, arrival).await,
         _ => {
             let message = "The provider of this integration has another auth mode now. Start again.";
             Err(PopupError::new("auth_mode_err", message))
@@ -104,13 +118,18 @@ pub async fn renew(
     credentials: &Credentials,
     config: &Map<String, Value>,
 ) -> Result<Renewed, TokenError> {
+    let is_custom = provider_mode(integration) == Some(AuthMode::Custom);
     match credentials {
+        Credentials::OAuth2 { .. } if is_custom => {
+            custom::renew_pending(app, integration, credentials, config).await
+        }
+        Credentials::App { .. } if is_custom => custom::renew(app, integration, config).await,
+        Credentials::App { .. } => app::fetch_token(app, integration, config).await,
         Credentials::OAuth2 { .. } => oauth::refresh_token(app, integration, credentials, config).await,
         Credentials::OAuth2Cc { .. } => {
             oauth::renew_client_credentials(app, integration, credentials, config).await
         }
-        Credentials::App { .. }
-        | Credentials::Jwt { .. }
+        Credentials::Jwt { .. }
         | Credentials::Bill { .. }
         | Credentials::TwoStep { .. }
         | Credentials::Signature { .. }
@@ -123,6 +142,10 @@ pub async fn renew(
             Err(TokenError::new("refresh_token_external_error", "These credentials are never refreshed."))
         }
     }
+}
+
+fn provider_mode(integration: &OpenIntegration) -> Option<AuthMode> {
+    integration.provider.as_ref().and_then(|provider| provider.mode())
 }
 
 /// The entry of an integration.

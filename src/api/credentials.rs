@@ -3,6 +3,7 @@
 
 mod attempt;
 mod client_credentials;
+mod outbound;
 
 use axum::Json;
 use axum::extract::State;
@@ -18,6 +19,7 @@ use crate::error::ApiError;
 use crate::oauth::TokenError;
 
 pub use client_credentials::connect_client_credentials;
+pub use outbound::connect_oauth_outbound;
 
 /// Bytes of a key or password; some providers' keys are whole JSON documents.
 const LONGEST_SECRET: usize = 64 * 1024;

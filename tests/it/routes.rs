@@ -87,8 +87,6 @@ const DOCUMENTED: &[(&str, &str)] = &[
 /// Documented routes that may still be missing. The proxy is not listed: it has routing rules of its own.
 const NOT_YET: &[&str] = &[
     "/webhook/{}/{}",
-    "/app-auth/connect",
-    "/auth/oauth-outbound/{}",
     "/auth/tba/{}",
     "/auth/two-step/{}",
     "/auth/jwt/{}",

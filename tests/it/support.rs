@@ -4,6 +4,7 @@ pub mod app;
 pub mod case;
 pub mod catalog;
 pub mod client;
+pub mod github;
 pub mod keys;
 pub mod provider;
 pub mod socket;
