@@ -67,7 +67,6 @@ impl Canned {
 #[derive(Clone)]
 pub struct Call {
     pub path: String,
-    pub headers: HeaderMap,
     pub form: Map<String, Value>,
 }
 
@@ -136,10 +135,10 @@ impl GitHub {
         self.inside.lock().expect("no panic while locked")
     }
 
-    fn note(&self, path: &str, headers: &HeaderMap, body: &[u8]) {
+    fn note(&self, path: &str, body: &[u8]) {
         let form = form_urlencoded::parse(body);
         let form = form.map(|(name, value)| (name.into_owned(), Value::String(value.into_owned()))).collect();
-        self.lock().calls.push(Call { path: path.to_owned(), headers: headers.clone(), form });
+        self.lock().calls.push(Call { path: path.to_owned(), form });
     }
 
     async fn canned(&self, endpoint: &str) -> Option<Response> {
@@ -201,7 +200,7 @@ async fn installation_token(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    github.note(&format!("/app/installations/{id}/access_tokens"), &headers, &[]);
+    github.note(&format!("/app/installations/{id}/access_tokens"), &[]);
     if let Some(canned) = github.canned("installation").await {
         return canned;
     }
@@ -234,8 +233,8 @@ async fn installation_token(
     (StatusCode::CREATED, axum::Json(body)).into_response()
 }
 
-async fn user_token(State(github): State<GitHub>, headers: HeaderMap, body: Bytes) -> Response {
-    github.note("/login/oauth/access_token", &headers, &body);
+async fn user_token(State(github): State<GitHub>, body: Bytes) -> Response {
+    github.note("/login/oauth/access_token", &body);
     if let Some(canned) = github.canned("login").await {
         return canned;
     }
@@ -268,7 +267,7 @@ async fn user_token(State(github): State<GitHub>, headers: HeaderMap, body: Byte
 }
 
 async fn user(State(github): State<GitHub>, headers: HeaderMap) -> Response {
-    github.note("/user", &headers, &[]);
+    github.note("/user", &[]);
     if let Some(canned) = github.canned("user").await {
         return canned;
     }
