@@ -78,13 +78,14 @@ fn with_link(
     Ok(config)
 }
 
-/// The app's public page.
+/// The app's public page: a column of the integration, or a value of `custom` for the modes whose settings have no member
+/// for it.
 ///
 /// # Errors
 /// The integration has none.
 pub fn app_link(integration: &OpenIntegration) -> Result<&str, PopupError> {
-    let link = integration.row.app_link.as_deref().map(str::trim).filter(|link| !link.is_empty());
-    link.ok_or_else(|| {
+    let column = integration.row.app_link.as_deref().map(str::trim).filter(|link| !link.is_empty());
+    column.or_else(|| text(&integration.custom, "app_link")).ok_or_else(|| {
         PopupError::new("provider_config_err", "The integration has no app link. Add it to the integration.")
     })
 }

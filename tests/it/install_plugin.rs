@@ -31,15 +31,10 @@ async fn start(custom: Value) -> World {
         provider.url()
     );
     let app = TestSettings::default().catalog(entry).start().await;
+    let mut custom = custom;
+    custom["app_link"] = LINK.into();
     let body = json!({"provider": "chat", "unique_key": KEY, "custom": custom});
     app.client().post("/integrations", body).expect(200).await;
-    // There is no public way to set the link yet.
-    sqlx::query("UPDATE integrations SET app_link = $2 WHERE environment_id = $1")
-        .bind(app.environment_id.0)
-        .bind(LINK)
-        .execute(&app.app.db)
-        .await
-        .expect("changed");
     World { app, provider }
 }
 

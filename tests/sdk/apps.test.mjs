@@ -51,6 +51,11 @@ describe('apps that are installed', needs(noChromium), () => {
         return success;
     }
 
+    /** The SDK's `getToken` hands out whole credentials of apps. */
+    async function tokenOf(key, connectionId) {
+        return (await sdk.getToken(key, connectionId)).access_token;
+    }
+
     test('an installed app becomes a connection whose token the API accepts', async () => {
         const success = await install('app');
         assert.equal(success.isPending, false);
@@ -68,11 +73,11 @@ describe('apps that are installed', needs(noChromium), () => {
     test('ended tokens are replaced, twice, until the app is uninstalled', async () => {
         github.installationTokenSeconds = 2;
         const { connectionId } = await install('app');
-        const seen = new Set([await sdk.getToken('app', connectionId)]);
+        const seen = new Set([await tokenOf('app', connectionId)]);
         for (let round = 0; round < 2; round += 1) {
             const [last] = [...seen].slice(-1);
             await untilPast(github.installationTokens.get(last));
-            const token = await sdk.getToken('app', connectionId);
+            const token = await tokenOf('app', connectionId);
             assert.ok(github.acceptsInstallationToken(token));
             seen.add(token);
         }
@@ -152,7 +157,7 @@ describe('apps that are installed', needs(noChromium), () => {
                 credentials: { type, app_id: github.appId, installation_id: '31' }
             });
             assert.ok(github.acceptsInstallationToken(imported.credentials.access_token));
-            assert.ok(github.acceptsInstallationToken(await sdk.getToken(key, 'imported')));
+            assert.ok(github.acceptsInstallationToken(await tokenOf(key, 'imported')));
         }
     });
 
