@@ -20,8 +20,7 @@ use crate::error::ApiError;
 use crate::fanout::Wake;
 use crate::integrations::OpenIntegration;
 
-use config::seal_config;
-pub use config::{open_config, public_config};
+pub use config::{open_config, public_config, seal_config};
 
 /// Whether a connection is new or was authorized again; the word of the auth webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,6 +11,10 @@ pub mod signed_jwt;
 pub mod two_step;
 pub mod mcp;
 mod mcp_generic;
+mod app;
+mod custom;
+mod install_plugin;
+mod outbound;
 
 use std::sync::Arc;
 
@@ -22,6 +26,10 @@ use crate::auth::{AuthMode, Credentials};
 use crate::catalog::Provider;
 use crate::integrations::OpenIntegration;
 use crate::oauth::{self, Payload, PopupError, SignIn, TokenError};
+
+pub use app::{Installation, import_installation};
+pub use custom::complete as complete_installation;
+pub use outbound::{is_outbound, waiting};
 
 /// New credentials, and what of the answer belongs into the connection config.
 pub struct Renewed {
@@ -45,6 +53,8 @@ pub struct Arrival<'a> {
     pub provider: &'a Provider,
     /// What was remembered at the departure.
     pub payload: &'a Payload,
+    /// The connection that was asked for.
+    pub connection_id: &'a str,
     /// The connection config with the operator's defaults and what the callback brought.
     pub config: &'a Map<String, Value>,
     /// The callback's query.
@@ -75,11 +85,11 @@ impl Obtained {
 /// The integration lacks something, the provider refused, or connections of this mode are not made in a popup.
 pub async fn depart(app: &App, departure: Departure<'_>, payload: &mut Payload) -> Result<Url, PopupError> {
     match departure.provider.mode() {
-        Some(AuthMode::OAuth2) if departure.provider.installation.as_deref() != Some("outbound") => {
-            oauth::depart(app, departure, payload)
-        }
+        Some(AuthMode::OAuth2) if !is_outbound(departure.provider) => oauth::depart(app, departure, payload),
         Some(AuthMode::McpOAuth2) => mcp::depart(app, departure, payload).await,
         Some(AuthMode::McpOAuth2Generic) => mcp_generic::depart(app, departure, payload).await,
+        Some(AuthMode::App | AuthMode::Custom) => app::depart(app, departure, payload),
+        Some(AuthMode::InstallPlugin) => install_plugin::depart(departure, payload),
         _ => not_in_a_popup(app, departure, payload),
     }
 }
@@ -99,6 +109,9 @@ pub async fn arrive(app: &App, arrival: Arrival<'_>) -> Result<Obtained, PopupEr
         Some(AuthMode::OAuth2) => oauth::arrive(app, arrival).await,
         Some(AuthMode::McpOAuth2) => mcp::arrive(app, arrival).await,
         Some(AuthMode::McpOAuth2Generic) => mcp_generic::arrive(app, arrival).await,
+        Some(AuthMode::App) => app::arrive(app, arrival).await,
+        Some(AuthMode::Custom) => custom::arrive(app, arrival).await,
+        Some(AuthMode::InstallPlugin) => install_plugin::arrive(app, arrival).await,
         _ => {
             let message = "The provider of this integration has another auth mode now. Start again.";
             Err(PopupError::new("auth_mode_err", message))
@@ -116,7 +129,7 @@ pub async fn renew(
     credentials: &Credentials,
     config: &Map<String, Value>,
 ) -> Result<Renewed, TokenError> {
-    let mode = integration.provider.as_ref().and_then(|provider| provider.mode());
+    let mode = provider_mode(integration);
     match credentials {
         Credentials::OAuth2 { .. } if mode == Some(AuthMode::McpOAuth2) => {
             mcp::renew(app, integration, credentials, config).await
@@ -124,6 +137,13 @@ pub async fn renew(
         Credentials::OAuth2 { .. } if mode == Some(AuthMode::McpOAuth2Generic) => {
             mcp_generic::renew(app, credentials, config).await
         }
+        Credentials::OAuth2 { .. } if mode == Some(AuthMode::Custom) => {
+            custom::renew_pending(app, integration, credentials, config).await
+        }
+        Credentials::App { .. } if mode == Some(AuthMode::Custom) => {
+            custom::renew(app, integration, config).await
+        }
+        Credentials::App { .. } => app::fetch_token(app, integration, config).await,
         Credentials::OAuth2 { .. } => oauth::refresh_token(app, integration, credentials, config).await,
         Credentials::OAuth2Cc { .. } => {
             oauth::renew_client_credentials(app, integration, credentials, config).await
@@ -137,8 +157,7 @@ pub async fn renew(
             let login = bill::BillLogin::new(username, password, organization_id, dev_key);
             bill::renew(app, integration, &login, config).await
         }
-        Credentials::App { .. }
-        | Credentials::AwsSigV4 { .. }
+        Credentials::AwsSigV4 { .. }
         | Credentials::OAuth1 { .. }
         | Credentials::Basic { .. }
         | Credentials::ApiKey { .. }
@@ -147,6 +166,10 @@ pub async fn renew(
             Err(TokenError::new("refresh_token_external_error", "These credentials are never refreshed."))
         }
     }
+}
+
+fn provider_mode(integration: &OpenIntegration) -> Option<AuthMode> {
+    integration.provider.as_ref().and_then(|provider| provider.mode())
 }
 
 /// The entry of an integration.

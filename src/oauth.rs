@@ -8,6 +8,7 @@ mod assertion;
 mod authorize;
 pub mod callback;
 mod client_credentials;
+pub mod completion;
 mod exception;
 mod exchange;
 mod grant;

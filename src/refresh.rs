@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::app::{App, SharedApp};
-use crate::auth::Credentials;
+use crate::auth::{Credentials, jwt_times};
 use crate::connections;
 use crate::db::connections::{self as rows, Connection};
 use crate::integrations::OpenIntegration;
@@ -40,6 +40,8 @@ pub enum Force {
     No,
     /// Refresh even if the credentials look good and earlier refreshes failed.
     Yes,
+    /// As [`Force::No`], and also when the app's own JWT in the connection config has ended.
+    UnlessAppJwtLasts,
 }
 
 /// Credentials that last, refreshed first when they are due or when the caller insists.
@@ -54,10 +56,15 @@ pub async fn fresh_credentials(
 ) -> Result<Fresh, RefreshError> {
     let now = app.clock.now();
     app.fetched.note(connection.id, now);
-    if force == Force::No {
+    if force != Force::Yes {
         refuse_hopeless(&connection, now)?;
     }
     let credentials = connections::open(app, &connection)?;
+    let force = match force {
+        Force::UnlessAppJwtLasts if app_jwt_ended(app, integration, &connection, &credentials) => Force::Yes,
+        Force::UnlessAppJwtLasts => Force::No,
+        force => force,
+    };
     let due = needs_refresh(integration.provider.as_deref(), &connection, &credentials, force, now);
     if !due {
         return Ok(Fresh { connection, credentials });
@@ -77,6 +84,22 @@ pub async fn newer_credentials(
 ) -> Result<Fresh, RefreshError> {
     let known_until = connection.refresh_ended_at.unwrap_or(DateTime::<Utc>::MIN_UTC);
     flight::join(app, integration, connection, Force::Yes, known_until).await
+}
+
+/// Whether the connection is an app's and its copy of the app's JWT is missing or ends within the margin.
+fn app_jwt_ended(
+    app: &App,
+    integration: &OpenIntegration,
+    connection: &Connection,
+    credentials: &Credentials,
+) -> bool {
+    if !matches!(credentials, Credentials::App { .. }) {
+        return false;
+    }
+    let config = connections::open_config(app, connection);
+    let times = config.get("jwtToken").and_then(Value::as_str).and_then(jwt_times);
+    let provider = integration.provider.as_deref();
+    times.is_none_or(|(issued, ends)| ends - app.clock.now() < expiry_margin(provider, Some(ends - issued)))
 }
 
 /// Earlier failures that forbid an unforced attempt: exhausted, or the last one is seconds ago.

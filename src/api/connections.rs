@@ -10,7 +10,7 @@ mod metadata_of_one;
 mod read;
 mod view;
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 pub use change::{delete_connection, update_connection};
 pub use flat_import::import_flat_connection;
@@ -23,10 +23,12 @@ pub use view::EndUserBody;
 
 use super::input::tags::EndUser;
 use crate::app::App;
+use crate::auth::Credentials;
 use crate::db::connections::{self as rows, Connection};
 use crate::db::{EnvironmentId, end_users};
 use crate::error::ApiError;
 use crate::integrations::{self, OpenIntegration};
+use crate::modes::{self, Installation};
 
 /// A live connection with its integration.
 ///
@@ -59,9 +61,17 @@ fn end_user_row(user: &EndUser) -> end_users::EndUser {
     }
 }
 
-/// APP connections need a token that the provider has to make.
-fn no_installation_token() -> ApiError {
-    ApiError::server_error(
-        "Installation tokens of APP and CUSTOM providers cannot be obtained by this version.",
-    )
+/// The token of an imported installation, and the connection config with what belongs to it.
+///
+/// # Errors
+/// Wire: 500 `server_error` with the provider's words.
+async fn installation_token(
+    app: &App,
+    integration: &OpenIntegration,
+    installation: &Installation,
+    config: &Map<String, Value>,
+) -> Result<(Credentials, Map<String, Value>), ApiError> {
+    let renewed = modes::import_installation(app, integration, installation, config).await;
+    let renewed = renewed.map_err(|error| ApiError::server_error(error.message))?;
+    Ok((renewed.credentials, renewed.connection_config))
 }

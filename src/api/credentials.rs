@@ -7,6 +7,7 @@ mod client_credentials;
 mod jwt;
 mod signature;
 mod two_step;
+mod outbound;
 
 use axum::Json;
 use axum::extract::State;
@@ -26,6 +27,7 @@ pub use client_credentials::connect_client_credentials;
 pub use jwt::connect_jwt;
 pub use signature::connect_signature;
 pub use two_step::connect_two_step;
+pub use outbound::connect_oauth_outbound;
 
 /// Bytes of a key or password; some providers' keys are whole JSON documents.
 const LONGEST_SECRET: usize = 64 * 1024;

@@ -190,6 +190,7 @@ fn plain_routes() -> Vec<Route> {
         ("/", get(websocket::get_root)),
         ("/config/{providerConfigKey}", get(integrations::get_config)),
         ("/oauth/callback", get(oauth::get_oauth_callback)),
+        ("/app-auth/connect", get(oauth::get_app_auth_connect)),
         (
             "/oauth/client-metadata/{environmentUuid}/{providerConfigKey}",
             get(client_metadata::get_client_metadata),
@@ -199,6 +200,7 @@ fn plain_routes() -> Vec<Route> {
         ("/providers.json", get(providers::get_raw_catalog)),
         ("/images/template-logos/{file}", get(providers::get_template_logo)),
         ("/oauth2/auth/{provider_config_key}", post(credentials::connect_client_credentials)),
+        ("/auth/oauth-outbound/{provider_config_key}", post(credentials::connect_oauth_outbound)),
     ]
 }
 

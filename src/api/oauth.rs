@@ -1,5 +1,6 @@
-//! The popup's two routes: to the provider and back (`spec` auth-flows, sections 4.3 and 4.5).
+//! The popup's routes: to the provider and back (`spec` auth-flows, sections 4.3 and 4.5).
 
+mod installation;
 mod page;
 
 use axum::extract::State;
@@ -18,9 +19,11 @@ use crate::auth::ClientOverride;
 use crate::error::ApiError;
 use crate::integrations::{self, OpenIntegration};
 use crate::oauth::PopupError;
-use crate::oauth::callback::{self, Callback};
+use crate::oauth::callback::{self, Callback, CallbackRoute};
 use crate::oauth::popup::{self, SignIn, Started};
 use page::Page;
+
+pub use installation::get_app_auth_connect;
 
 const COOKIE_SECONDS: i64 = 3600;
 
@@ -56,6 +59,7 @@ pub async fn get_oauth_callback(
         state: state.to_owned(),
         has_cookie: has_state_cookie(&headers, state),
         query: query.clone(),
+        route: CallbackRoute::OAuth,
     };
     let finished = callback::finish(&app, callback).await;
     let provider = finished.provider.as_deref();
@@ -246,12 +250,16 @@ fn has_state_cookie(headers: &HeaderMap, state: &str) -> bool {
 /// GitHub sends people here after they installed an app on its own pages: back to where they were.
 fn without_state(app: &App, query: &Value, headers: &HeaderMap) -> Response {
     if query_text(query, "installation_id").is_some() && query_text(query, "setup_action").is_some() {
-        let referer = headers.get(header::REFERER).filter(|value| is_web_address(value));
-        let target = referer.cloned().unwrap_or(HeaderValue::from_static("https://github.com"));
-        return (StatusCode::FOUND, [(header::LOCATION, target)]).into_response();
+        return back_to_where_they_were(headers);
     }
     let error = PopupError::new("state_err", "The callback has no `state`: it belongs to no sign-in.");
     Page::error(None, &error, query).render(app)
+}
+
+fn back_to_where_they_were(headers: &HeaderMap) -> Response {
+    let referer = headers.get(header::REFERER).filter(|value| is_web_address(value));
+    let target = referer.cloned().unwrap_or(HeaderValue::from_static("https://github.com"));
+    (StatusCode::FOUND, [(header::LOCATION, target)]).into_response()
 }
 
 fn is_web_address(value: &HeaderValue) -> bool {

@@ -15,6 +15,8 @@ use super::AuthMode;
 pub enum Credentials {
     #[serde(rename = "OAUTH2")]
     OAuth2 {
+        /// Empty while the connection waits for the provider's webhook (`spec` auth-flows, section 5.17).
+        #[serde(default, skip_serializing_if = "String::is_empty")]
         access_token: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         refresh_token: Option<String>,
@@ -22,7 +24,7 @@ pub enum Credentials {
         #[zeroize(skip)]
         expires_at: Option<DateTime<Utc>>,
         /// The provider's answer.
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "Value::is_null")]
         #[zeroize(skip)]
         raw: Value,
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -265,7 +267,7 @@ impl Credentials {
     pub fn bearer_token(&self) -> Option<&str> {
         match self {
             Credentials::OAuth2 { access_token, .. } | Credentials::App { access_token, .. } => {
-                Some(access_token)
+                Some(access_token.as_str()).filter(|token| !token.is_empty())
             }
             Credentials::OAuth2Cc { token, .. }
             | Credentials::Jwt { token, .. }
@@ -369,6 +371,7 @@ mod tests {
                    "expires_at": "2026-08-30T11:29:00.000Z", "raw": {"scope": "x"},
                    "config_override": {"client_id": "i", "client_secret": "s"}}),
             json!({"type": "OAUTH2", "access_token": "a", "raw": {}}),
+            json!({"type": "OAUTH2"}),
             json!({"type": "OAUTH2_CC", "token": "t", "client_id": "i", "client_secret": "s", "raw": {}}),
             json!({"type": "OAUTH1", "oauth_token": "t", "oauth_token_secret": "s", "raw": {}}),
             json!({"type": "BASIC", "username": "", "password": ""}),
@@ -402,7 +405,7 @@ mod tests {
 
     #[test]
     fn unknown_shapes_are_refused_without_repeating_them() {
-        for json in [json!({"type": "SECRET-TYPE"}), json!({"type": "OAUTH2"}), json!([]), json!(null)] {
+        for json in [json!({"type": "SECRET-TYPE"}), json!({"type": "OAUTH2_CC"}), json!([]), json!(null)] {
             let error = Credentials::from_json(json).unwrap_err();
             assert!(!error.to_string().contains("SECRET"));
         }

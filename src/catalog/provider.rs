@@ -120,6 +120,8 @@ pub struct Provider {
     pub webhook_allowed_query_params: Vec<String>,
     #[serde(default)]
     pub webhook_response_metadata: Vec<String>,
+    /// Dotted path of the code in the webhook of an outbound installation.
+    pub authorization_code_param_in_webhook: Option<String>,
     #[serde(default, deserialize_with = "script")]
     pub post_connection_script: Option<String>,
     #[serde(default, deserialize_with = "script")]

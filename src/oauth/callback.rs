@@ -11,6 +11,7 @@ use super::popup_error::PopupError;
 use super::session;
 use super::with_operator_defaults;
 use crate::app::{App, SharedApp};
+use crate::auth::AuthMode;
 use crate::catalog::Provider;
 use crate::connections::{NewConnection, establish};
 use crate::db::connect_sessions::{self, ConnectSession};
@@ -25,6 +26,16 @@ pub struct Callback {
     pub query: Value,
     /// Whether the browser that came back is the one that left, as far as the cookie tells.
     pub has_cookie: bool,
+    pub route: CallbackRoute,
+}
+
+/// The two addresses that providers send browsers back to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallbackRoute {
+    /// `/oauth/callback`
+    OAuth,
+    /// `/app-auth/connect`, the setup URL of apps.
+    Installation,
 }
 
 /// How a sign-in ended, for the page.
@@ -114,6 +125,7 @@ async fn connect(
         return Err(PopupError::new("state_cookie_err", message));
     }
     let provider = known_provider(integration)?;
+    check_route(callback.route, provider)?;
     if needs_client(provider) {
         require_client(integration)?;
     }
@@ -125,16 +137,48 @@ async fn connect(
     let from_callback = callback_metadata(provider, &callback.query);
     let mut config = with_operator_defaults(integration, &payload.connection_config);
     config.extend(from_callback.clone());
-    let arrival =
-        Arrival { integration, provider, payload: &payload, config: &config, query: &callback.query };
+    let arrival = Arrival {
+        integration,
+        provider,
+        payload: &payload,
+        connection_id: &row.connection_id,
+        config: &config,
+        query: &callback.query,
+    };
     let obtained = modes::arrive(app, arrival).await?;
-    let stored = stored_config(obtained.connection_config, from_callback, &payload.connection_config);
-    let connection_id = obtained.connection_id.unwrap_or_else(|| row.connection_id.clone());
-    let session = connect_session.as_ref();
-    let new = NewConnection::from_session(&connection_id, &obtained.credentials, stored, session);
+    let is_pending = obtained.is_pending;
+    let (connection_id, stored, session) = match obtained.connection_id {
+        // The sign-in turned out to be about another connection, which the session says nothing about.
+        Some(other) if other != row.connection_id => (other, obtained.connection_config, None),
+        _ => {
+            let submitted = &payload.connection_config;
+            let stored = stored_config(obtained.connection_config, from_callback, submitted);
+            (row.connection_id.clone(), stored, connect_session.as_ref())
+        }
+    };
+    let mut new = NewConnection::from_session(&connection_id, &obtained.credentials, stored, session);
+    // What an earlier installation brought does not belong to the one that is waited for.
+    new.keeps_automated_config &= !is_pending;
     let established = establish(app, &environment, integration, new).await?;
     tracing::info!(connection.id = established.id.0, operation = ?established.operation, "a sign-in succeeded");
-    Ok(Connected { connection_id, is_pending: obtained.is_pending })
+    Ok(Connected { connection_id, is_pending })
+}
+
+fn check_route(route: CallbackRoute, provider: &Provider) -> Result<(), PopupError> {
+    let is_app = provider.mode() == Some(AuthMode::App);
+    match (route, is_app) {
+        (CallbackRoute::Installation, true) | (CallbackRoute::OAuth, false) => Ok(()),
+        (CallbackRoute::OAuth, true) => {
+            let message =
+                "Installations of apps come back to /app-auth/connect. Make that the setup URL of the app.";
+            Err(PopupError::new("auth_mode_err", message))
+        }
+        (CallbackRoute::Installation, false) => {
+            let message =
+                "Only plain app installations come back here. Make /oauth/callback the callback URL.";
+            Err(PopupError::new("auth_mode_err", message))
+        }
+    }
 }
 
 /// By id, not by token: a login may outlive the 30 minutes of its token.
@@ -152,6 +196,14 @@ pub fn provider_errors(query: &Value) -> Map<String, Value> {
     let text =
         |name: &str| query.get(name).and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty());
     NAMES.into_iter().filter_map(|name| Some((name.to_owned(), text(name)?.into()))).collect()
+}
+
+/// The same as the end of a sentence; empty when it says nothing.
+pub fn provider_reason(query: &Value) -> String {
+    let said = provider_errors(query);
+    let said: Vec<String> =
+        said.iter().map(|(name, value)| format!("{name}: {}", value.as_str().unwrap_or_default())).collect();
+    if said.is_empty() { String::new() } else { format!(" Provider error: {}", said.join("; ")) }
 }
 
 fn callback_metadata(provider: &Provider, query: &Value) -> Map<String, Value> {

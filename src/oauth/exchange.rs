@@ -3,14 +3,14 @@
 use serde_json::{Map, Value};
 
 use super::answer::Kinds;
-use super::callback::provider_errors;
+use super::callback::provider_reason;
 use super::exception::{Exception, Phase};
 use super::grant::Grant;
 use super::session::Payload;
 use super::token_call::{Client, TokenCall};
 use super::token_refresh::integration_client;
 use super::tokens::pick_metadata;
-use super::{PopupError, TokenError};
+use super::{PopupError, TokenError, with_operator_defaults};
 use crate::app::App;
 use crate::auth::{ClientOverride, Credentials};
 use crate::catalog::Provider;
@@ -45,6 +45,23 @@ pub async fn arrive(app: &App, arrival: Arrival<'_>) -> Result<Obtained, PopupEr
     Ok(Obtained::ready(credentials, found))
 }
 
+/// Exchanges a code that did not come with a callback.
+///
+/// # Errors
+/// The provider's words.
+pub async fn redeem(
+    app: &App,
+    integration: &OpenIntegration,
+    provider: &Provider,
+    payload: &Payload,
+    config: &Map<String, Value>,
+    code: &str,
+) -> Result<(Credentials, Map<String, Value>), TokenError> {
+    let config = with_operator_defaults(integration, config);
+    let client = integration_client(integration);
+    exchange_code(app, &Code { provider, client, code, payload, config: &config }).await
+}
+
 /// The code in a callback's query.
 ///
 /// # Errors
@@ -52,13 +69,7 @@ pub async fn arrive(app: &App, arrival: Arrival<'_>) -> Result<Obtained, PopupEr
 pub fn code_of<'q>(provider: &Provider, query: &'q Value) -> Result<&'q str, PopupError> {
     let code = query.get(&provider.authorization_code_param_in_callback).and_then(Value::as_str);
     code.filter(|code| !code.is_empty()).ok_or_else(|| {
-        let said = provider_errors(query);
-        let said: Vec<String> = said
-            .iter()
-            .map(|(name, value)| format!("{name}: {}", value.as_str().unwrap_or_default()))
-            .collect();
-        let reason =
-            if said.is_empty() { String::new() } else { format!(" Provider error: {}", said.join("; ")) };
+        let reason = provider_reason(query);
         PopupError::new("callback_err", format!("No authorization code in the callback.{reason}"))
     })
 }
@@ -124,7 +135,7 @@ fn exchange_call(grant: &Grant<'_>, code: &Code<'_>) -> Result<TokenCall, TokenE
     call.set("code", code.code);
     call.set("redirect_uri", payload.callback_url.as_str());
     call.set_all(&provider.token_params, &context, &[])?;
-    if !provider.disable_pkce {
+    if !provider.disable_pkce && !payload.code_verifier.is_empty() {
         call.set("code_verifier", payload.code_verifier.as_str());
     }
     grant.authenticate(&mut call);

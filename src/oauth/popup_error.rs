@@ -46,7 +46,11 @@ impl From<AuthorizeError> for PopupError {
 
 impl From<TokenError> for PopupError {
     fn from(error: TokenError) -> Self {
-        let kind = if error.kind == "invalid_connection_config" { "url_param_err" } else { "unknown_err" };
+        let kind = match error.kind {
+            "invalid_connection_config" => "url_param_err",
+            "github_app_token_fetch_error" => error.kind,
+            _ => "unknown_err",
+        };
         PopupError::new(kind, error.message)
     }
 }

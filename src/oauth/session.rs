@@ -25,6 +25,7 @@ const LONGEST_STATE: usize = 64;
 pub struct Payload {
     /// Sent again, byte for byte, with the code (RFC 6749, section 4.1.3).
     pub callback_url: String,
+    /// Empty when the redirect carried no challenge.
     pub code_verifier: String,
     pub connection_config: Map<String, Value>,
     #[serde(default)]

@@ -16,6 +16,8 @@ use crate::template::Template;
 /// Credentials that are signed with rather than sent, and values that no header can carry.
 pub(super) fn default_authorization(credentials: &Credentials) -> Result<Option<HeaderValue>, Unbuildable> {
     let text = match credentials {
+        // The connection waits for its provider.
+        Credentials::OAuth2 { access_token, .. } if access_token.is_empty() => return Ok(None),
         Credentials::OAuth2 { access_token, .. } | Credentials::App { access_token, .. } => {
             bearer(access_token)
         }

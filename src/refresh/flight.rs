@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{Force, Fresh, RefreshError, needs_refresh, reread, stored_error};
 use crate::app::{App, SharedApp};
-use crate::connections::{announce_change, open_config, seal};
+use crate::connections::{announce_change, open_config, seal, seal_config};
 use crate::db::connections::Connection;
 use crate::db::refresh_leases::{self, Failed, Refreshed};
 use crate::db::{ConnectionRowId, connection_errors};
@@ -149,7 +149,7 @@ fn answered_elsewhere(
 async fn renew(app: &App, integration: &OpenIntegration, current: Fresh, owner: Uuid) -> Outcome {
     let config = open_config(app, &current.connection);
     match modes::renew(app, integration, &current.credentials, &config).await {
-        Ok(renewed) => save(app, current.connection, owner, renewed).await,
+        Ok(renewed) => save(app, integration, current.connection, owner, renewed).await,
         Err(error) => {
             let error = RefreshError::from(error);
             note_failure(app, &current.connection, owner, &error).await?;
@@ -158,10 +158,18 @@ async fn renew(app: &App, integration: &OpenIntegration, current: Fresh, owner: 
     }
 }
 
-async fn save(app: &App, connection: Connection, owner: Uuid, renewed: Renewed) -> Outcome {
+async fn save(
+    app: &App,
+    integration: &OpenIntegration,
+    connection: Connection,
+    owner: Uuid,
+    renewed: Renewed,
+) -> Outcome {
     let now = app.clock.now();
     let sealed = seal(app, &renewed.credentials)?;
-    let patch = Value::Object(renewed.connection_config);
+    let mut patch = renewed.connection_config;
+    seal_config(&app.cipher, integration.provider.as_deref(), &mut patch)?;
+    let patch = Value::Object(patch);
     let refreshed = Refreshed {
         id: connection.id,
         owner,

@@ -1,5 +1,9 @@
 //! The integration tests: the whole application on port 0 over a real database, one environment per test.
 
+mod apps;
+mod apps_import;
+mod apps_user;
+mod apps_world;
 mod architecture;
 mod connect_sessions;
 mod connections;
@@ -11,6 +15,7 @@ mod fanout;
 mod functions;
 mod health;
 mod http;
+mod install_plugin;
 mod integrations;
 mod mcp;
 mod migrations;
@@ -20,6 +25,7 @@ mod oauth_tokens;
 mod oauth_world;
 mod operator;
 mod operator_access;
+mod outbound;
 mod providers;
 mod proxy;
 mod proxy_answer;

@@ -195,7 +195,9 @@ fn sharepoint_keeps_a_token_of_its_own() {
         assert_eq!(json["access_token"], "a-2");
         let scope = "https://acme.sharepoint.com/Sites.Read.All";
         assert_eq!(world.provider.last_request().param("scope"), scope);
-        let config = world.connection(&id).await.0.connection_config;
+        let connection = world.connection(&id).await.0;
+        assert!(!connection.connection_config.to_string().contains("s-2"), "the token is sealed");
+        let config = hitchpost::connections::open_config(&world.app.app, &connection);
         assert_eq!(config["sharepointAccessToken"]["access_token"], "s-2");
         assert_eq!(config["tenantId"], "acme");
     });

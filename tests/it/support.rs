@@ -5,6 +5,7 @@ pub mod case;
 pub mod catalog;
 pub mod client;
 pub mod internet;
+pub mod github;
 pub mod keys;
 pub mod mcp_server;
 pub mod provider;

@@ -8,7 +8,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
 use url::Url;
 
-use super::no_installation_token;
+use super::input::Given;
+use super::installation_token;
 use crate::api::extract::{IntoApiError, JsonBody, SecretKey};
 use crate::api::input::formats::CONNECTION_ID;
 use crate::api::input::{Issue, Issues, TextRule, read_object};
@@ -21,6 +22,7 @@ use crate::db::environments::Environment;
 use crate::error::ApiError;
 use crate::integrations::{self, OpenIntegration};
 use crate::logs::operation_id;
+use crate::modes::Installation;
 use crate::time_format::parse_expiry;
 
 /// The members that the answer repeats; all others may be secrets.
@@ -59,13 +61,20 @@ pub async fn import_flat_connection(
     let webhook_url_override = read_webhook_url(&app, &body)?;
     let common = read_common(&body)?;
     let mode = integration.provider.as_ref().and_then(|provider| provider.mode());
-    let credentials = read_credentials(mode, &body, &common.connection_config, app.clock.now())?;
+    let now = app.clock.now();
+    let (credentials, connection_config) =
+        match read_credentials(mode, &body, &common.connection_config, now)? {
+            Given::Credentials(credentials) => (credentials, common.connection_config.clone()),
+            Given::Installation(installation) => {
+                installation_token(&app, &integration, &installation, &common.connection_config).await?
+            }
+        };
     let connection_id = common.connection_id.unwrap_or_else(|| app.rng.uuid().to_string());
     let answer = echo(&body, &common.connection_config, integration.provider.as_deref(), &connection_id);
     let new = NewConnection {
         connection_id: &connection_id,
         credentials: &credentials,
-        connection_config: common.connection_config,
+        connection_config,
         metadata: common.metadata.or_else(|| metadata_when_absent(&credentials)),
         tags: None,
         webhook_url_override: Some(webhook_url_override),
@@ -175,35 +184,43 @@ fn read_credentials(
     body: &Body,
     config: &Body,
     now: DateTime<Utc>,
-) -> Result<Credentials, ApiError> {
-    match mode {
-        Some(AuthMode::OAuth2) => read_oauth2(body, now),
-        Some(AuthMode::OAuth2Cc) => read_oauth2_cc(body, now),
-        Some(AuthMode::OAuth1) => Ok(Credentials::OAuth1 {
+) -> Result<Given, ApiError> {
+    let credentials = match mode {
+        Some(AuthMode::OAuth2) => read_oauth2(body, now)?,
+        Some(AuthMode::OAuth2Cc) => read_oauth2_cc(body, now)?,
+        Some(AuthMode::OAuth1) => Credentials::OAuth1 {
             oauth_token: required(body, "oauth_token", "missing_oauth_token")?.to_owned(),
             oauth_token_secret: required(body, "oauth_token_secret", "missing_oauth_token_secret")?
                 .to_owned(),
             raw: raw(body),
-        }),
-        Some(AuthMode::Basic) => Ok(Credentials::Basic {
+        },
+        Some(AuthMode::Basic) => Credentials::Basic {
             username: required(body, "username", "missing_basic_username")?.to_owned(),
             password: text(body, "password").unwrap_or_default().to_owned(),
-        }),
+        },
         Some(AuthMode::ApiKey) => {
-            Ok(Credentials::ApiKey { api_key: required(body, "api_key", "missing_api_key")?.to_owned() })
+            Credentials::ApiKey { api_key: required(body, "api_key", "missing_api_key")?.to_owned() }
         }
-        Some(AuthMode::App) => {
-            required(body, "app_id", "missing_app_id")?;
-            required(body, "installation_id", "missing_installation_id")?;
-            Err(no_installation_token())
+        Some(AuthMode::App | AuthMode::Custom) => {
+            return Ok(Given::Installation(Installation {
+                app_id: required_id(body, "app_id", "missing_app_id")?,
+                installation_id: required_id(body, "installation_id", "missing_installation_id")?,
+            }));
         }
-        Some(AuthMode::Tba) => read_tba(body, config),
-        Some(AuthMode::None) => Ok(Credentials::None),
+        Some(AuthMode::Tba) => read_tba(body, config)?,
+        Some(AuthMode::None) => Credentials::None,
         _ => {
             let message = "Connections of this provider cannot be imported here. Use POST /connections.";
-            Err(refused("unknown_oauth_type", message))
+            return Err(refused("unknown_oauth_type", message));
         }
-    }
+    };
+    Ok(Given::Credentials(credentials))
+}
+
+/// Callers without types send the numbers that GitHub shows.
+fn required_id(body: &Body, name: &str, code: &'static str) -> Result<String, ApiError> {
+    let number = body.get(name).and_then(Value::as_u64).map(|number| number.to_string());
+    number.map_or_else(|| required(body, name, code).map(str::to_owned), Ok)
 }
 
 fn read_oauth2(body: &Body, now: DateTime<Utc>) -> Result<Credentials, ApiError> {

@@ -8,9 +8,9 @@ use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 use url::Url;
 
-use super::input::Import;
+use super::input::{Given, Import};
 use super::view::ConnectionBody;
-use super::{end_user_row, no_installation_token};
+use super::{end_user_row, installation_token};
 use crate::api::extract::{IntoApiError, JsonBody, QueryTree, SecretKey};
 use crate::api::input::tags::derived_tags;
 use crate::api::input::{IssueCode, Issues, read_nothing, read_object};
@@ -41,9 +41,10 @@ pub async fn import_connection(
         .map_err(|error| Issues::one(IssueCode::Custom, &["tags"], error.to_string()).in_body())?;
     let integration = find_integration(&app, &key.environment, &import.provider_config_key).await?;
     check_mode(&integration, import.credentials.mode)?;
-    let credentials = ready(&import)?;
-    test(&app, &integration, credentials, &import.connection_config).await?;
-    let body = store(&app, &key.environment, &integration, &import, credentials, json!(tags)).await?;
+    let (credentials, config) = ready(&app, &integration, &import).await?;
+    test(&app, &integration, &credentials, &config).await?;
+    let imported = Imported { import: &import, credentials: &credentials, config, tags: json!(tags) };
+    let body = store(&app, &key.environment, &integration, imported).await?;
     Ok((StatusCode::CREATED, Json(body)))
 }
 
@@ -69,17 +70,37 @@ fn check_mode(integration: &OpenIntegration, submitted: AuthMode) -> Result<(), 
     Err(ApiError::bad_request("invalid_body", "credentials.type is not the auth mode of the provider."))
 }
 
-/// The credentials to store.
-fn ready(import: &Import) -> Result<&Credentials, ApiError> {
-    let credentials = import.credentials.credentials.as_ref().ok_or_else(no_installation_token)?;
-    let account = import.connection_config.get("accountId").and_then(Value::as_str).unwrap_or_default();
-    if matches!(credentials, Credentials::Tba { .. }) && account.is_empty() {
-        return Err(ApiError::bad_request(
-            "invalid_body",
-            "TBA credentials need connection_config.accountId.",
-        ));
+/// What a connection is stored with.
+struct Imported<'a> {
+    import: &'a Import,
+    credentials: &'a Credentials,
+    config: Map<String, Value>,
+    tags: Value,
+}
+
+/// The credentials and the connection config to store.
+async fn ready(
+    app: &App,
+    integration: &OpenIntegration,
+    import: &Import,
+) -> Result<(Credentials, Map<String, Value>), ApiError> {
+    let config = &import.connection_config;
+    match &import.credentials.given {
+        Given::Credentials(credentials) => {
+            require_account(credentials, config)?;
+            Ok((credentials.clone(), config.clone()))
+        }
+        Given::Installation(installation) => installation_token(app, integration, installation, config).await,
     }
-    Ok(credentials)
+}
+
+fn require_account(credentials: &Credentials, config: &Map<String, Value>) -> Result<(), ApiError> {
+    let account = config.get("accountId").and_then(Value::as_str).unwrap_or_default();
+    if matches!(credentials, Credentials::Tba { .. }) && account.is_empty() {
+        let message = "TBA credentials need connection_config.accountId.";
+        return Err(ApiError::bad_request("invalid_body", message));
+    }
+    Ok(())
 }
 
 /// Asks the provider, if it says how, whether it accepts credentials that a person may have mistyped.
@@ -104,15 +125,14 @@ async fn store(
     app: &App,
     environment: &Environment,
     integration: &OpenIntegration,
-    import: &Import,
-    credentials: &Credentials,
-    tags: Value,
+    imported: Imported<'_>,
 ) -> Result<ConnectionBody, ApiError> {
+    let Imported { import, credentials, config, tags } = imported;
     let connection_id = import.connection_id.clone().unwrap_or_else(|| app.rng.uuid().to_string());
     let new = NewConnection {
         connection_id: &connection_id,
         credentials,
-        connection_config: import.connection_config.clone(),
+        connection_config: config,
         metadata: Some(Value::Object(import.metadata.clone())),
         tags: Some(tags),
         webhook_url_override: Some(import.webhook_url_override.clone().unwrap_or_default()),

@@ -7,6 +7,7 @@ use crate::api::input::formats::CONNECTION_ID;
 use crate::api::input::tags::{EndUser, Tags, read_tags};
 use crate::api::input::{ObjectReader, TextRule};
 use crate::auth::{AuthMode, ClientOverride, Credentials};
+use crate::modes::Installation;
 
 const ID: TextRule = TextRule::length(1, 255);
 const CLIENT_SECRET: TextRule = TextRule::length(1, 2048);
@@ -35,13 +36,19 @@ pub struct Import {
 /// Submitted credentials.
 pub struct Submitted {
     pub mode: AuthMode,
-    /// Absent for `APP` and `CUSTOM`, whose token must be obtained from the provider.
-    pub credentials: Option<Credentials>,
+    pub given: Given,
+}
+
+/// What a caller hands over.
+pub enum Given {
+    Credentials(Credentials),
+    /// The token must be obtained from the provider.
+    Installation(Installation),
 }
 
 impl Default for Submitted {
     fn default() -> Self {
-        Submitted { mode: AuthMode::None, credentials: Some(Credentials::None) }
+        Submitted { mode: AuthMode::None, given: Given::Credentials(Credentials::None) }
     }
 }
 
@@ -60,13 +67,15 @@ impl Submitted {
             AuthMode::Tba => read_tba(reader),
             AuthMode::None => Credentials::None,
             AuthMode::App | AuthMode::Custom => {
-                reader.required_text("app_id", &ID);
-                reader.required_text("installation_id", &ID);
-                return Some(Submitted { mode, credentials: None });
+                let given = Given::Installation(Installation {
+                    app_id: reader.required_text("app_id", &ID),
+                    installation_id: reader.required_text("installation_id", &ID),
+                });
+                return Some(Submitted { mode, given });
             }
             _ => return None,
         };
-        Some(Submitted { mode, credentials: Some(credentials) })
+        Some(Submitted { mode, given: Given::Credentials(credentials) })
     }
 }
 

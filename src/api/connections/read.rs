@@ -41,6 +41,14 @@ impl ReadQuery {
         }
     }
 
+    fn force(&self) -> Force {
+        match (self.force_refresh, self.refresh_app_jwt) {
+            (true, _) => Force::Yes,
+            (false, true) => Force::UnlessAppJwtLasts,
+            (false, false) => Force::No,
+        }
+    }
+
     fn is_about_credentials(&self) -> bool {
         self.force_refresh || self.refresh_token || self.refresh_app_jwt
     }
@@ -63,7 +71,7 @@ pub async fn get_connection(
         find_connection(&app, key.environment.id, &query.provider_config_key, &connection_id).await?;
     let provider = integration.provider.clone();
     let body = if shows_credentials {
-        read_fresh(&app, Arc::new(integration), connection, query.force_refresh).await?
+        read_fresh(&app, Arc::new(integration), connection, query.force()).await?
     } else {
         ConnectionBody::load(&app, &integration.row, connection, format_millis_offset).await?
     };
@@ -74,9 +82,8 @@ async fn read_fresh(
     app: &SharedApp,
     integration: Arc<OpenIntegration>,
     connection: Connection,
-    force: bool,
+    force: Force,
 ) -> Result<ConnectionBody, ApiError> {
-    let force = if force { Force::Yes } else { Force::No };
     match fresh_credentials(app, &integration, connection.clone(), force).await {
         Ok(fresh) => {
             let row = just_fetched(app, fresh.connection);

@@ -1,8 +1,18 @@
 //! The test catalog, in the providers.yaml grammar: one entry per kind of sign-in, all pointing into the fake world.
 
 /** Entries for the given fakes; leave one out and its entries are missing. */
-export function testCatalog({ oidc, tokens, target }) {
-    return { ...(oidc && oidcEntries(oidc, target)), ...(tokens && tokenEntries(tokens, target)), ...targetEntries(target) };
+export function testCatalog({ oidc, tokens, github, target }) {
+    return { ...(github && appEntries(github)), ...(oidc && oidcEntries(oidc, target)), ...(tokens && tokenEntries(tokens, target)), ...targetEntries(target) };
+}
+
+/** The catalog's own entries, pointed at another GitHub. */
+function appEntries(github) {
+    const app = `${github.url}/app/installations/\${connectionConfig.installation_id}/access_tokens`;
+    const common = { proxy: { base_url: github.url }, token_expiration_buffer: 1 };
+    return {
+        'test-app': { alias: 'github-app', ...common, token_url: app },
+        'test-user-app': { alias: 'github-app-oauth', ...common, token_url: { OAUTH2: `${github.url}/login/oauth/access_token`, APP: app } }
+    };
 }
 
 function oidcEntries(oidc, target) {

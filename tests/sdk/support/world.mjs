@@ -1,6 +1,7 @@
 //! The whole stage of a test file: the server under test and the fake world around it, closed together at the end.
 
 import { testCatalog } from './catalog.mjs';
+import { startGitHub } from './github.mjs';
 import { startHitchpost } from './hitchpost.mjs';
 import { freePort } from './http.mjs';
 import { startOidc } from './oidc.mjs';
@@ -8,8 +9,8 @@ import { startTarget } from './target.mjs';
 import { startTokenServer } from './token-server.mjs';
 import { within } from './until.mjs';
 
-/** `oidc` and `tokens` ask for those servers, `oidc` may carry `{accessTokenSeconds}`; `mcp` lets the oidc server guard the target's `/mcp`; the rest goes to the server under test. */
-export async function startWorld({ oidc = false, tokens = false, mcp = false, ...options } = {}) {
+/** `oidc`, `tokens` and `github` ask for those servers, `oidc` may carry `{accessTokenSeconds}`; `mcp` lets the oidc server guard the target's `/mcp`; the rest goes to the server under test. */
+export async function startWorld({ oidc = false, tokens = false, github = false, mcp = false, ...options } = {}) {
     const closers = [];
     const keep = (thing) => {
         closers.push(() => within(`${thing.constructor.name} to close`, (thing.stop ?? thing.close).call(thing), 30_000));
@@ -27,6 +28,7 @@ export async function startWorld({ oidc = false, tokens = false, mcp = false, ..
         const port = await freePort();
         if (oidc) world.oidc = keep(await startOidc({ redirectUris: [`http://127.0.0.1:${port}/oauth/callback`], protects: mcp && `${world.target.url}/mcp`, ...oidc }));
         if (mcp) world.target.issuer = world.oidc.issuer;
+        if (github) world.github = keep(await startGitHub({ serverUrl: `http://127.0.0.1:${port}` }));
         world.server = keep(await startHitchpost({ catalog: testCatalog(world), port, ...options }));
         world.sdk = world.server.sdk;
         world.target.acceptsToken = async (token) => Boolean((await world.oidc?.accepts(token)) || world.tokens?.accepts(token));

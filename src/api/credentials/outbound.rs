@@ -1,0 +1,29 @@
+//! `POST /auth/oauth-outbound/:providerConfigKey` (`spec` auth-flows, section 5.17).
+
+use axum::Json;
+use axum::extract::State;
+use serde_json::Value;
+
+use super::attempt::{Attempt, Legacy};
+use crate::api::extract::{PathTree, QueryTree};
+use crate::api::frontend::FrontendCaller;
+use crate::app::SharedApp;
+use crate::auth::AuthMode;
+use crate::error::ApiError;
+use crate::modes;
+
+/// Makes a connection that waits for the provider's webhook. The body is ignored.
+pub async fn connect_oauth_outbound(
+    caller: FrontendCaller,
+    State(app): State<SharedApp>,
+    QueryTree(query): QueryTree,
+    PathTree(path): PathTree,
+) -> Result<Json<Value>, ApiError> {
+    let mut attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::OAuth2, Legacy::No).await?;
+    if !attempt.integration.provider.as_deref().is_some_and(modes::is_outbound) {
+        let message = "Connections of this provider do not start there. Use the popup.";
+        return Err(ApiError::bad_request("invalid_auth_mode", message));
+    }
+    let credentials = modes::waiting(&app, &mut attempt.connection_config);
+    attempt.store(&app, &credentials).await
+}

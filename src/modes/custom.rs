@@ -1,0 +1,216 @@
+//! A user's sign-in and an app's installation in one: GitHub Apps with user login (`spec` auth-flows, section 5.13).
+//!
+//! The connection holds the installation's token; the user's tokens are in its config, as `userCredentials`. An installation
+//! that an owner has to approve leaves a pending connection with the user's tokens, which `oauth::completion` completes.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION};
+use http::{HeaderMap, HeaderValue, Method};
+use serde_json::{Map, Value};
+
+use super::{Arrival, Obtained, Renewed, app as installed_app};
+use crate::app::App;
+use crate::auth::Credentials;
+use crate::catalog::Provider;
+use crate::connections::open_config;
+use crate::db::connections as rows;
+use crate::egress::OutgoingRequest;
+use crate::integrations::OpenIntegration;
+use crate::logs::operation_id;
+use crate::oauth::{self, PopupError, TokenError};
+use crate::template::{Context, Escape, build_url};
+
+/// The catalog's word for finding out who signed in.
+const NAMES_USER: &str = "githubAppOauthPostConnection";
+const USER_LIMIT: Duration = Duration::from_secs(10);
+/// Of the user's half of a refresh: with that of the installation, within the lease.
+const REFRESH_LIMIT: Duration = Duration::from_secs(15);
+const USER_CREDENTIALS: &str = "userCredentials";
+
+/// What the callback of an installation or of its request leads to.
+///
+/// # Errors
+/// The callback's or the provider's refusal.
+pub async fn arrive(app: &App, arrival: Arrival<'_>) -> Result<Obtained, PopupError> {
+    let text = |name: &str| arrival.query.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let has_code = text(&arrival.provider.authorization_code_param_in_callback).is_some();
+    let Some(installation) = installed_app::installation_of(arrival.query)? else {
+        return request_approval(app, arrival).await;
+    };
+    if let Some(known) = authorize_known(app, arrival, installation).await? {
+        return Ok(known);
+    }
+    if !has_code && text("setup_action") == Some("update") {
+        let (credentials, gained) = installed_app::install(app, arrival, installation).await?;
+        return Ok(Obtained::ready(credentials, gained));
+    }
+    install(app, arrival, installation).await
+}
+
+/// A fresh token for the connection that has this installation already, with everything else of it as it is.
+async fn authorize_known(
+    app: &App,
+    arrival: Arrival<'_>,
+    installation: &str,
+) -> Result<Option<Obtained>, PopupError> {
+    let row = &arrival.integration.row;
+    let wanted = ("installation_id", installation);
+    let found =
+        rows::find_by_config(&app.db, row.environment_id, row.id, wanted, arrival.connection_id).await?;
+    let Some(connection) = found else { return Ok(None) };
+    let (credentials, gained) = installed_app::install(app, arrival, installation).await?;
+    let mut config = open_config(app, &connection);
+    config.extend(gained);
+    let connection_id = Some(connection.connection_id);
+    Ok(Some(Obtained { connection_id, ..Obtained::ready(credentials, config) }))
+}
+
+/// The user's tokens, then the installation's.
+async fn install(app: &App, arrival: Arrival<'_>, installation: &str) -> Result<Obtained, PopupError> {
+    let user = oauth::arrive(app, arrival).await?;
+    let (credentials, gained) = installed_app::install(app, arrival, installation).await?;
+    let mut config = user.connection_config;
+    config.extend(gained);
+    match handle(app, arrival.provider, arrival.config, &user.credentials).await {
+        Ok(Some(handle)) => {
+            config.insert("handle".to_owned(), handle.into());
+        }
+        Ok(None) => {}
+        // The installation works without it.
+        Err(error) => tracing::warn!(error.reason = error.message, "the name of a user was not found"),
+    }
+    config.insert(USER_CREDENTIALS.to_owned(), user.credentials.to_json());
+    Ok(Obtained::ready(credentials, config))
+}
+
+/// The user's tokens, for a connection that waits until an owner approves. Without a code this is a failed callback.
+async fn request_approval(app: &App, arrival: Arrival<'_>) -> Result<Obtained, PopupError> {
+    let mut user = oauth::arrive(app, arrival).await?;
+    let config = &mut user.connection_config;
+    // The approval names this user, so that without the name the connection would wait for ever.
+    if let Some(handle) = handle(app, arrival.provider, arrival.config, &user.credentials).await? {
+        config.insert("handle".to_owned(), handle.into());
+    }
+    if let Some(app_id) = arrival.integration.custom.get("app_id") {
+        config.insert("app_id".to_owned(), app_id.clone());
+    }
+    config.insert("pending".to_owned(), true.into());
+    config.insert("pendingLog".to_owned(), operation_id(app).into());
+    config.insert(USER_CREDENTIALS.to_owned(), user.credentials.to_json());
+    Ok(Obtained { is_pending: true, ..user })
+}
+
+/// The provider's name for the user, where the catalog entry wants it known.
+async fn handle(
+    app: &App,
+    provider: &Provider,
+    config: &Map<String, Value>,
+    user: &Credentials,
+) -> Result<Option<String>, TokenError> {
+    let proxy =
+        provider.proxy.as_ref().filter(|_| provider.post_connection_script.as_deref() == Some(NAMES_USER));
+    let (Some(proxy), Some(token)) = (proxy, user.bearer_token()) else { return Ok(None) };
+    let failed = |reason: String| {
+        TokenError::new("unknown", format!("The provider did not say who signed in: {reason}."))
+    };
+    let random = app.rng.uuid().to_string();
+    let context = Context::new(app.clock.now(), &random).flat_connection_config(config);
+    let mut url =
+        build_url(&proxy.base_url, &context, Escape::Verbatim).map_err(|error| failed(error.to_string()))?;
+    let path = format!("{}/user", url.path().trim_end_matches('/'));
+    url.set_path(&path);
+    let mut bearer = HeaderValue::from_str(&format!("Bearer {token}"))
+        .map_err(|_| failed("its token cannot be sent".to_owned()))?;
+    bearer.set_sensitive(true);
+    let accept = HeaderValue::from_static("application/json");
+    let headers = HeaderMap::from_iter([(AUTHORIZATION, bearer), (ACCEPT, accept)]);
+    let request = OutgoingRequest { method: Method::GET, url, headers, body: Bytes::new(), follow: false };
+    let answer = app.egress.tokens.send_within(request, USER_LIMIT).await;
+    let answer = answer.map_err(|error| failed(error.to_string()))?;
+    let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let login = body.get("login").and_then(Value::as_str).filter(|_| answer.status.is_success());
+    let login = login.filter(|login| !login.is_empty()).map(str::to_owned);
+    login.map(Some).ok_or_else(|| failed(format!("it answered {}", answer.status.as_u16())))
+}
+
+/// A fresh token of the installation, and then fresh tokens of the user. The user's refresh token can be used only once, so
+/// that it is not touched before everything that could fail has worked.
+///
+/// # Errors
+/// The installation's. A failure of the user's half leaves that half as it is.
+pub async fn renew(
+    app: &App,
+    integration: &OpenIntegration,
+    config: &Map<String, Value>,
+) -> Result<Renewed, TokenError> {
+    let mut renewed = installed_app::fetch_token(app, integration, config).await?;
+    match renew_user(app, integration, config).await {
+        Ok(user) => {
+            renewed.connection_config.extend(user.connection_config);
+            renewed.connection_config.insert(USER_CREDENTIALS.to_owned(), user.credentials.to_json());
+        }
+        Err(error) if error.kind == "no_user_credentials" => {}
+        Err(error) => tracing::warn!(
+            error.code = error.kind,
+            error.reason = error.message,
+            "the tokens of an app's user could not be refreshed"
+        ),
+    }
+    Ok(renewed)
+}
+
+/// The installation's token for a connection that waited for it. `config` names the installation; the user's tokens, which
+/// the connection has had so far, go there.
+///
+/// # Errors
+/// The provider's words.
+pub async fn complete(
+    app: &App,
+    integration: &OpenIntegration,
+    user: &Credentials,
+    mut config: Map<String, Value>,
+) -> Result<Renewed, TokenError> {
+    let renewed = installed_app::fetch_token(app, integration, &config).await?;
+    config.extend(renewed.connection_config);
+    config.insert(USER_CREDENTIALS.to_owned(), user.to_json());
+    Ok(Renewed { credentials: renewed.credentials, connection_config: config })
+}
+
+async fn renew_user(
+    app: &App,
+    integration: &OpenIntegration,
+    config: &Map<String, Value>,
+) -> Result<Renewed, TokenError> {
+    let user = user_credentials(config);
+    let refresh_token = user.as_ref().filter(|user| user.is_refreshable());
+    let user = refresh_token.ok_or_else(|| {
+        TokenError::new("no_user_credentials", "The connection has no refresh token of a user.")
+    })?;
+    let renewed = tokio::time::timeout(REFRESH_LIMIT, oauth::refresh_token(app, integration, user, config));
+    let late = |_| TokenError::new("refresh_token_external_error", "The token endpoint took too long.");
+    renewed.await.map_err(late)?
+}
+
+/// The user's tokens in a connection config; connections of other servers may have them without their type.
+fn user_credentials(config: &Map<String, Value>) -> Option<Credentials> {
+    let mut members = config.get(USER_CREDENTIALS)?.as_object()?.clone();
+    members.insert("type".to_owned(), "OAUTH2".into());
+    Credentials::from_json(Value::Object(members)).ok()
+}
+
+/// Fresh tokens of the user of a pending connection, in both of the places where they are.
+///
+/// # Errors
+/// The provider's words.
+pub async fn renew_pending(
+    app: &App,
+    integration: &OpenIntegration,
+    credentials: &Credentials,
+    config: &Map<String, Value>,
+) -> Result<Renewed, TokenError> {
+    let mut renewed = oauth::refresh_token(app, integration, credentials, config).await?;
+    renewed.connection_config.insert(USER_CREDENTIALS.to_owned(), renewed.credentials.to_json());
+    Ok(renewed)
+}
