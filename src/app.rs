@@ -18,7 +18,7 @@ use crate::fanout::Fanout;
 use crate::hub::Hub;
 use crate::keys::KeyCache;
 use crate::limiter::Limiter;
-use crate::proxy::TargetCache;
+use crate::proxy::{IdentityCache, TargetCache};
 use crate::refresh::{FetchedQueue, Flights};
 use crate::rng::Rng;
 
@@ -35,6 +35,7 @@ pub struct App {
     pub flights: Flights,
     pub fetched: FetchedQueue,
     pub targets: TargetCache,
+    pub identities: IdentityCache,
     pub clock: Clock,
     pub rng: Rng,
     /// Names this process in leases.

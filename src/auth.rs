@@ -1,9 +1,16 @@
 //! Auth modes and the credentials they produce. Pure: no I/O, no handles; `now` and nonces come in as values.
 //! Called by `oauth`, `refresh`, `proxy` and the API; never decides where a credential is stored.
 
+mod aws_signature;
 mod credentials;
 mod mode;
+mod oauth1_signature;
+pub mod pem;
 pub mod scopes;
 
+pub use aws_signature::{
+    AwsSigner, Payload as AwsPayload, SIGNATURE_HEADERS as AWS_SIGNATURE_HEADERS, Unsignable,
+};
 pub use credentials::{ClientOverride, Credentials, UnreadableCredentials, hide_refresh_tokens};
 pub use mode::AuthMode;
+pub use oauth1_signature::{Signable, SignatureMethod, Signer as OAuth1Signer, Stamp, UnknownMethod};

@@ -4,6 +4,9 @@
 //!
 //! Called by the JSON auth routes, by the popup's routes and by `refresh`. Nothing here stores anything.
 
+pub mod aws_sigv4;
+mod oauth1;
+
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -70,6 +73,7 @@ pub async fn depart(app: &App, departure: Departure<'_>, payload: &mut Payload) 
         Some(AuthMode::OAuth2) if departure.provider.installation.as_deref() != Some("outbound") => {
             oauth::depart(app, departure, payload)
         }
+        Some(AuthMode::OAuth1) => oauth1::depart(app, departure, payload).await,
         _ => not_in_a_popup(app, departure, payload),
     }
 }
@@ -87,6 +91,7 @@ fn not_in_a_popup(app: &App, departure: Departure<'_>, payload: &Payload) -> Res
 pub async fn arrive(app: &App, arrival: Arrival<'_>) -> Result<Obtained, PopupError> {
     match arrival.provider.mode() {
         Some(AuthMode::OAuth2) => oauth::arrive(app, arrival).await,
+        Some(AuthMode::OAuth1) => oauth1::arrive(app, arrival).await,
         _ => {
             let message = "The provider of this integration has another auth mode now. Start again.";
             Err(PopupError::new("auth_mode_err", message))
@@ -109,12 +114,12 @@ pub async fn renew(
         Credentials::OAuth2Cc { .. } => {
             oauth::renew_client_credentials(app, integration, credentials, config).await
         }
+        Credentials::AwsSigV4 { .. } => aws_sigv4::renew(app, integration, credentials).await,
         Credentials::App { .. }
         | Credentials::Jwt { .. }
         | Credentials::Bill { .. }
         | Credentials::TwoStep { .. }
         | Credentials::Signature { .. }
-        | Credentials::AwsSigV4 { .. }
         | Credentials::OAuth1 { .. }
         | Credentials::Basic { .. }
         | Credentials::ApiKey { .. }

@@ -25,11 +25,13 @@ use serde_json::{Map, Value};
 use crate::integrations::OpenIntegration;
 
 pub use answer::Kinds;
+pub use callback::provider_reason;
 pub use client_credentials::{ClientCredentialsInput, obtain_client_credentials, renew_client_credentials};
 pub use exception::renews_access_tokens;
 pub use exchange::arrive;
 pub use popup::{SignIn, depart};
 pub use popup_error::PopupError;
+pub use redaction::Redaction;
 pub use session::Payload;
 pub use token_call::{Client, TokenCall, token_endpoint};
 pub use token_error::TokenError;

@@ -20,7 +20,7 @@ use crate::fanout::Fanout;
 use crate::hub::Hub;
 use crate::keys::{KeyCache, KeyError};
 use crate::limiter::Limiter;
-use crate::proxy::TargetCache;
+use crate::proxy::{IdentityCache, TargetCache};
 use crate::refresh::{FetchedQueue, Flights};
 use crate::rng::Rng;
 
@@ -152,6 +152,7 @@ pub async fn build(config: Config, pool: PgPool, clock: Clock, rng: Rng) -> Resu
         flights: Flights::default(),
         fetched: FetchedQueue::default(),
         targets: TargetCache::default(),
+        identities: IdentityCache::default(),
         replica: rng.uuid(),
         lifecycle: Lifecycle::default(),
         config,

@@ -2,7 +2,9 @@
 //! 5.3 to 5.17), a file per mode unless it is a few lines. All answer 200 with the ids of the connection.
 
 mod attempt;
+mod aws_sigv4;
 mod client_credentials;
+mod tba;
 
 use axum::Json;
 use axum::extract::State;
@@ -17,7 +19,9 @@ use crate::auth::{AuthMode, Credentials};
 use crate::error::ApiError;
 use crate::oauth::TokenError;
 
+pub use aws_sigv4::connect_aws_sigv4;
 pub use client_credentials::connect_client_credentials;
+pub use tba::connect_tba;
 
 /// Bytes of a key or password; some providers' keys are whole JSON documents.
 const LONGEST_SECRET: usize = 64 * 1024;

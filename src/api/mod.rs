@@ -121,6 +121,8 @@ fn json_routes() -> Vec<Route> {
         ("/oauth/connect/{provider_config_key}", get(oauth::get_oauth_connect)),
         ("/api-auth/api-key/{provider_config_key}", post(credentials::connect_api_key)),
         ("/api-auth/basic/{provider_config_key}", post(credentials::connect_basic)),
+        ("/auth/tba/{provider_config_key}", post(credentials::connect_tba)),
+        ("/auth/aws-sigv4/{provider_config_key}", post(credentials::connect_aws_sigv4)),
         ("/auth/unauthenticated/{provider_config_key}", post(credentials::connect_unauthenticated)),
     ]
 }

@@ -68,6 +68,17 @@ pub struct Provider {
     #[serde(default)]
     pub require_client_certificate: bool,
 
+    // OAuth 1.
+    pub request_url: Option<Template>,
+    #[serde(default)]
+    pub request_params: Parameters,
+    /// Of the request-token call; absent: `POST`.
+    pub request_http_method: Option<String>,
+    /// Of the access-token call; absent: `POST`.
+    pub token_http_method: Option<String>,
+    /// As the entry writes it; absent: `HMAC-SHA1`.
+    pub signature_method: Option<String>,
+
     // Token response, expiry, refresh.
     /// Dotted paths of the token response that are copied into the connection config under the dotted name.
     #[serde(default)]
@@ -225,7 +236,7 @@ impl Provider {
         self.refresh_params.as_ref().unwrap_or(&self.token_params)
     }
 
-    /// The templates that become URLs: authorize, token and refresh URL, proxy base and verification base.
+    /// The templates that become URLs: authorize, token, refresh and request-token URL, proxy base and verification base.
     pub fn url_templates(&self) -> impl Iterator<Item = &Template> {
         let (one, per_mode) = match &self.token_url {
             Some(TokenUrl::One(template)) => (Some(template), None),
@@ -239,6 +250,7 @@ impl Provider {
             .chain(one)
             .chain(per_mode.into_iter().flatten())
             .chain(&self.refresh_url)
+            .chain(&self.request_url)
             .chain(proxy.map(|proxy| &proxy.base_url))
             .chain(verification.and_then(|verification| verification.base_url_override.as_ref()))
     }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::answer::Kinds;
-use super::callback::provider_errors;
+use super::callback::provider_reason;
 use super::exception::{Exception, Phase};
 use super::grant::Grant;
 use super::session::Payload;
@@ -48,13 +48,7 @@ pub async fn arrive(app: &App, arrival: Arrival<'_>) -> Result<Obtained, PopupEr
 fn code_of<'q>(provider: &Provider, query: &'q Value) -> Result<&'q str, PopupError> {
     let code = query.get(&provider.authorization_code_param_in_callback).and_then(Value::as_str);
     code.filter(|code| !code.is_empty()).ok_or_else(|| {
-        let said = provider_errors(query);
-        let said: Vec<String> = said
-            .iter()
-            .map(|(name, value)| format!("{name}: {}", value.as_str().unwrap_or_default()))
-            .collect();
-        let reason =
-            if said.is_empty() { String::new() } else { format!(" Provider error: {}", said.join("; ")) };
+        let reason = provider_reason(query);
         PopupError::new("callback_err", format!("No authorization code in the callback.{reason}"))
     })
 }

@@ -18,7 +18,7 @@ use super::exception::OkWhen;
 use super::redaction::Redaction;
 use crate::app::App;
 use crate::catalog::{BodyFormat, Parameter, Parameters};
-use crate::egress::{Answer, EgressError, OutgoingRequest};
+use crate::egress::{Answer, BufferedClient, EgressError, OutgoingRequest};
 use crate::template::{Context, Escape, Template, Unresolved, build_url};
 
 /// Parameters whose values are never repeated in a message.
@@ -56,6 +56,8 @@ pub struct TokenCall {
     pub kinds: Kinds,
     pub time_limit: Duration,
     pub ok_when: Option<OkWhen>,
+    /// A client that presents a certificate of the connection's, instead of the shared one.
+    pub client: Option<BufferedClient>,
     redaction: Redaction,
 }
 
@@ -72,6 +74,7 @@ impl TokenCall {
             kinds,
             time_limit: TIME_LIMIT,
             ok_when: None,
+            client: None,
             redaction,
         }
     }
@@ -176,7 +179,19 @@ impl TokenCall {
     ///
     /// # Errors
     /// The endpoint was not reached, refused, or gave an unreadable answer.
-    pub async fn send(mut self, app: &App) -> Result<Map<String, Value>, TokenError> {
+    pub async fn send(self, app: &App) -> Result<Map<String, Value>, TokenError> {
+        self.send_signed(app, |_| Ok(())).await
+    }
+
+    /// The same, with a last step for requests that are signed.
+    ///
+    /// # Errors
+    /// As [`TokenCall::send`], or what the last step says.
+    pub async fn send_signed(
+        mut self,
+        app: &App,
+        sign: impl FnOnce(&mut OutgoingRequest) -> Result<(), TokenError>,
+    ) -> Result<Map<String, Value>, TokenError> {
         for name in SECRET_PARAMETERS {
             if let Some(Value::String(secret)) = self.params.get(name) {
                 self.redaction.hide(secret);
@@ -185,7 +200,12 @@ impl TokenCall {
         let (kinds, redaction) = (self.kinds, std::mem::take(&mut self.redaction));
         let ok_when = self.ok_when.take();
         let time_limit = self.time_limit;
-        let answer = app.egress.tokens.send_within(self.into_request(), time_limit).await;
+        let client = self.client.take();
+        let mut request = self.into_request();
+        // A certificate, like a signature, is meant for one server.
+        request.follow = client.is_none();
+        sign(&mut request)?;
+        let answer = client.as_ref().unwrap_or(&app.egress.tokens).send_within(request, time_limit).await;
         let answer = answer.map_err(|error| not_reached(kinds, &error))?;
         read_answer(&raw(&answer), ok_when.as_ref(), kinds, &redaction)
     }

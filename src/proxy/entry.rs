@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, header};
 use serde_json::{Map, Value};
 
 use super::authorize::{default_authorization, sensitive};
+use super::sign::signature_headers;
 use super::target::Unbuildable;
 use super::url::{Base, BaseOrigin, query_pair};
 use crate::auth::Credentials;
@@ -115,6 +116,7 @@ impl EntryHeaders {
             headers.names.push(header::AUTHORIZATION);
             headers.fixed.insert(header::AUTHORIZATION, value);
         }
+        headers.names.extend_from_slice(signature_headers(credentials));
         for (name, template) in &section.headers {
             headers.add(name, template, context);
         }

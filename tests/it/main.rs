@@ -1,6 +1,7 @@
 //! The integration tests: the whole application on port 0 over a real database, one environment per test.
 
 mod architecture;
+mod aws_sigv4;
 mod connect_sessions;
 mod connections;
 mod credentials;
@@ -13,7 +14,9 @@ mod health;
 mod http;
 mod integrations;
 mod migrations;
+mod mutual_tls;
 mod oauth;
+mod oauth1;
 mod oauth_exceptions;
 mod oauth_tokens;
 mod oauth_world;
@@ -28,4 +31,5 @@ mod proxy_verification;
 mod refresh;
 mod routes;
 mod support;
+mod tba;
 mod telemetry;

@@ -89,11 +89,9 @@ const NOT_YET: &[&str] = &[
     "/webhook/{}/{}",
     "/app-auth/connect",
     "/auth/oauth-outbound/{}",
-    "/auth/tba/{}",
     "/auth/two-step/{}",
     "/auth/jwt/{}",
     "/auth/bill/{}",
-    "/auth/aws-sigv4/{}",
     "/auth/signature/{}",
 ];
 

@@ -70,17 +70,23 @@ impl Attempt {
         Ok(Attempt { caller, integration, connection_id, connection_config })
     }
 
+    /// Judges submitted credentials by the rules of the entry.
+    ///
+    /// # Errors
+    /// `invalid_connection_config`, naming the fields.
+    pub fn check_fields(&self, submitted: &Value) -> Result<(), ApiError> {
+        let Some(provider) = self.integration.provider.as_deref() else { return Ok(()) };
+        let empty = Map::new();
+        refuse_fields(validate_fields(&provider.credentials, submitted.as_object().unwrap_or(&empty)))
+    }
+
     /// Asks the provider whether the credentials are good, and stores them.
     pub async fn verify_and_store(
         self,
         app: &SharedApp,
         credentials: &Credentials,
     ) -> Result<Json<Value>, ApiError> {
-        if let Some(provider) = self.integration.provider.as_deref() {
-            let values = credentials.to_json();
-            let problems = validate_fields(&provider.credentials, values.as_object().unwrap_or(&Map::new()));
-            refuse_fields(problems)?;
-        }
+        self.check_fields(&credentials.to_json())?;
         proxy::verify_credentials(app, &self.integration, credentials, &self.connection_config)
             .await
             .map_err(|failure| ApiError::bad_request("connection_test_failed", failure.to_string()))?;
