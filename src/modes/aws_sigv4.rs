@@ -89,7 +89,7 @@ fn known_role(arn: &str) -> Result<&str, TokenError> {
 }
 
 fn known_external_id(id: &str) -> Result<&str, TokenError> {
-    let message = "The external id has 2 to 1224 letters, digits or characters of + = , . @ : / -";
+    let message = "The external id has 2 to 1224 letters, digits or characters of + = , . @ : / - _";
     if is_external_id(id) { Ok(id) } else { Err(TokenError::new("missing_aws_sigv4_external_id", message)) }
 }
 

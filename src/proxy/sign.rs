@@ -206,6 +206,29 @@ mod tests {
     }
 
     #[test]
+    fn only_what_is_signed_is_read() {
+        let aws = |service| {
+            let (access_key_id, secret_access_key) = ("i", "s");
+            Signer::Aws(AwsSigner { access_key_id, secret_access_key, session_token: None, region: "r", service })
+        };
+        let signer = oauth1_signer(SignatureMethod::HmacSha1, ("k", "s"), ("t", "ts"));
+        let oauth1 = Signer::OAuth1 { signer, realm: None };
+        let form = HeaderValue::from_static("application/x-www-form-urlencoded; charset=utf-8");
+        let json = HeaderValue::from_static("application/json");
+        for (name, signer, content_types, is_https, expected) in [
+            ("a form", &oauth1, [Some(&form), None], true, true),
+            ("JSON that becomes a form", &oauth1, [Some(&json), Some(&form)], true, true),
+            ("JSON", &oauth1, [Some(&json), None], true, false),
+            ("no type", &oauth1, [None, None], true, false),
+            ("an AWS service", &aws("sns"), [Some(&json), None], true, true),
+            ("S3 over TLS", &aws("s3"), [Some(&json), None], true, false),
+            ("S3 without TLS", &aws("s3"), [Some(&json), None], false, true),
+        ] {
+            assert_eq!(signer.covers_body(&content_types, is_https), expected, "{name}");
+        }
+    }
+
+    #[test]
     fn half_a_client_overrides_nothing() {
         let own = |id: Option<&str>, secret: Option<&str>| ClientOverride {
             client_id: id.map(str::to_owned),

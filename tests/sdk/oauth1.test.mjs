@@ -90,9 +90,10 @@ describe('the OAuth 1 popup in Chromium', needs(noChromium), () => {
             assert.equal(error, undefined);
             await until('the popup to close', () => popup.isClosed());
 
-            const { oauth_token: token, oauth_token_secret: secret } = await sdk.getToken(key, success.connectionId);
-            assert.equal(world.oauth1.tokens.get(token), secret);
             const { credentials } = await sdk.getConnection(key, success.connectionId);
+            const { oauth_token: token, oauth_token_secret: secret } = credentials;
+            assert.equal(world.oauth1.tokens.get(token), secret);
+            assert.deepEqual(Object.values(await sdk.getToken(key, success.connectionId)), [token, secret]);
             assert.deepEqual(credentials, {
                 type: 'OAUTH1',
                 oauth_token: token,

@@ -85,7 +85,7 @@ pub fn is_region(text: &str) -> bool {
 
 /// What AWS accepts as an external id.
 pub fn is_external_id(text: &str) -> bool {
-    let is_known = |byte: u8| byte.is_ascii_alphanumeric() || b"+=,.@:/-".contains(&byte);
+    let is_known = |byte: u8| byte.is_ascii_alphanumeric() || b"+=,.@:/-_".contains(&byte);
     (2..=1224).contains(&text.len()) && text.bytes().all(is_known)
 }
 
