@@ -209,7 +209,13 @@ mod tests {
     fn only_what_is_signed_is_read() {
         let aws = |service| {
             let (access_key_id, secret_access_key) = ("i", "s");
-            Signer::Aws(AwsSigner { access_key_id, secret_access_key, session_token: None, region: "r", service })
+            Signer::Aws(AwsSigner {
+                access_key_id,
+                secret_access_key,
+                session_token: None,
+                region: "r",
+                service,
+            })
         };
         let signer = oauth1_signer(SignatureMethod::HmacSha1, ("k", "s"), ("t", "ts"));
         let oauth1 = Signer::OAuth1 { signer, realm: None };

@@ -86,6 +86,9 @@ fn verdict(seen: &Seen) -> axum::response::Response {
     }
 }
 
+/// Method, path, body and headers of a call.
+type Row<'a> = (&'a str, &'a str, &'a [u8], &'a [(&'a str, &'a str)]);
+
 fn role() -> Value {
     json!({ "role_arn": ROLE })
 }
@@ -124,7 +127,7 @@ fn a_role_becomes_a_connection_whose_calls_verify() {
 
         let form = ("content-type", "application/x-www-form-urlencoded");
         let json_type = ("content-type", "application/json; charset=utf-8");
-        let cases: [(&str, &str, &[u8], &[(&str, &str)]); 8] = [
+        let cases: [Row<'_>; 8] = [
             ("GET", "/things?b=2&a=1&a=0&empty&q=a+b%2Bc%20d&%C3%BC=%E2%9C%93", b"", &[]),
             ("GET", "/a%20b/c:d/(e)/%E2%9C%93~", b"", &[]),
             ("POST", "/f", b"a=1&b=x+y", &[form]),

@@ -302,6 +302,16 @@ fn what_cannot_be_signed_is_refused_before_anything_is_sent() {
         let reply = world.get("/x").send().await;
         assert_eq!((reply.status.as_u16(), reply.code().as_str()), (400, "unsupported_auth"));
         assert!(reply.text().contains("RSA-SHA1"), "{}", reply.text());
-        assert!(target.seen().is_empty());
+
+        let (other, plan) = signed(|_| ok_json("{}"), oauth1()).await;
+        let world = plan.provider(json!({"auth_mode": "OAUTH1"})).build().await;
+        sqlx::query("UPDATE integrations SET oauth_client_secret = NULL WHERE environment_id = $1")
+            .bind(world.app.environment_id.0)
+            .execute(&world.app.app.db)
+            .await
+            .unwrap();
+        let reply = world.get("/x").send().await;
+        assert_eq!((reply.status.as_u16(), reply.code().as_str()), (400, "unsupported_auth"));
+        assert!(target.seen().is_empty() && other.seen().is_empty());
     });
 }
