@@ -19,7 +19,7 @@ use crate::hub::Hub;
 use crate::keys::KeyCache;
 use crate::limiter::Limiter;
 use crate::modes::mcp::MetadataCache;
-use crate::proxy::TargetCache;
+use crate::proxy::{IdentityCache, TargetCache};
 use crate::refresh::{FetchedQueue, Flights};
 use crate::rng::Rng;
 
@@ -37,6 +37,7 @@ pub struct App {
     pub fetched: FetchedQueue,
     pub targets: TargetCache,
     pub mcp_metadata: MetadataCache,
+    pub identities: IdentityCache,
     pub clock: Clock,
     pub rng: Rng,
     /// Names this process in leases.

@@ -76,7 +76,8 @@ pub struct Egress {
     trust: Trust,
     guard: GuardConnector,
     outbound: Option<Arc<OutboundProxy>>,
-    connect_timeout: Duration,
+    lookup: Lookup,
+    limits: Limits,
 }
 
 impl Egress {
@@ -101,8 +102,7 @@ impl Egress {
         let (tokens, webhooks) = (buffered(&oauth_policy)?, buffered(&proxy_policy)?);
         let resolver = GuardResolver::new(proxy_policy.clone(), config.lookup.clone(), HashSet::new());
         let guard = GuardConnector::new(proxy_policy.clone(), resolver, outbound.clone());
-        let connect_timeout = config.limits.connect_timeout;
-        let connector = TimedConnector::new(guard.clone(), tls, connect_timeout);
+        let connector = TimedConnector::new(guard.clone(), tls, config.limits.connect_timeout);
         let proxy = ProxyClient::new(connector, outbound.clone());
         Ok(Self {
             proxy,
@@ -113,7 +113,8 @@ impl Egress {
             trust,
             guard,
             outbound,
-            connect_timeout,
+            lookup: config.lookup,
+            limits: config.limits,
         })
     }
 
@@ -121,8 +122,21 @@ impl Egress {
     /// connection and certificate.
     pub fn proxy_with_identity(&self, certificate: &[u8], key: &[u8]) -> Result<ProxyClient, IdentityError> {
         let tls = self.trust.client_config_with_identity(certificate, key)?;
-        let connector = TimedConnector::new(self.guard.clone(), tls, self.connect_timeout);
+        let connector = TimedConnector::new(self.guard.clone(), tls, self.limits.connect_timeout);
         Ok(ProxyClient::new(connector, self.outbound.clone()))
+    }
+
+    /// A client for token endpoints that presents a client certificate (both parts PEM). Token calls are rare, so it is
+    /// built for each.
+    pub fn tokens_with_identity(
+        &self,
+        certificate: &[u8],
+        key: &[u8],
+    ) -> Result<BufferedClient, IdentityError> {
+        let tls = self.trust.client_config_with_identity(certificate, key)?;
+        let (policy, lookup) = (self.oauth_policy.clone(), self.lookup.clone());
+        let built = BufferedClient::new(policy, lookup, tls, self.outbound.as_deref(), self.limits);
+        built.map_err(|_| IdentityError::Mismatch)
     }
 }
 

@@ -4,17 +4,19 @@
 //!
 //! Called by the JSON auth routes, by the popup's routes and by `refresh`. Nothing here stores anything.
 
+mod app;
+pub mod aws_sigv4;
 pub mod bill;
+mod custom;
+mod install_plugin;
 pub mod jwt;
+pub mod mcp;
+mod mcp_generic;
+mod oauth1;
+mod outbound;
 pub mod signature;
 pub mod signed_jwt;
 pub mod two_step;
-pub mod mcp;
-mod mcp_generic;
-mod app;
-mod custom;
-mod install_plugin;
-mod outbound;
 
 use std::sync::Arc;
 
@@ -85,6 +87,7 @@ impl Obtained {
 /// The integration lacks something, the provider refused, or connections of this mode are not made in a popup.
 pub async fn depart(app: &App, departure: Departure<'_>, payload: &mut Payload) -> Result<Url, PopupError> {
     match departure.provider.mode() {
+        Some(AuthMode::OAuth1) => oauth1::depart(app, departure, payload).await,
         Some(AuthMode::OAuth2) if !is_outbound(departure.provider) => oauth::depart(app, departure, payload),
         Some(AuthMode::McpOAuth2) => mcp::depart(app, departure, payload).await,
         Some(AuthMode::McpOAuth2Generic) => mcp_generic::depart(app, departure, payload).await,
@@ -112,6 +115,7 @@ pub async fn arrive(app: &App, arrival: Arrival<'_>) -> Result<Obtained, PopupEr
         Some(AuthMode::App) => app::arrive(app, arrival).await,
         Some(AuthMode::Custom) => custom::arrive(app, arrival).await,
         Some(AuthMode::InstallPlugin) => install_plugin::arrive(app, arrival).await,
+        Some(AuthMode::OAuth1) => oauth1::arrive(app, arrival).await,
         _ => {
             let message = "The provider of this integration has another auth mode now. Start again.";
             Err(PopupError::new("auth_mode_err", message))
@@ -157,8 +161,8 @@ pub async fn renew(
             let login = bill::BillLogin::new(username, password, organization_id, dev_key);
             bill::renew(app, integration, &login, config).await
         }
-        Credentials::AwsSigV4 { .. }
-        | Credentials::OAuth1 { .. }
+        Credentials::AwsSigV4 { .. } => aws_sigv4::renew(app, integration, credentials).await,
+        Credentials::OAuth1 { .. }
         | Credentials::Basic { .. }
         | Credentials::ApiKey { .. }
         | Credentials::Tba { .. }

@@ -27,6 +27,7 @@ use serde_json::{Map, Value};
 use crate::integrations::OpenIntegration;
 
 pub use answer::{Kinds, says_no, without_token};
+pub use callback::provider_reason;
 pub use client_credentials::{ClientCredentialsInput, obtain_client_credentials, renew_client_credentials};
 pub use exception::renews_access_tokens;
 pub use exchange::{arrive, code_of};

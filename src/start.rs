@@ -22,7 +22,7 @@ use crate::hub::Hub;
 use crate::keys::{KeyCache, KeyError};
 use crate::limiter::Limiter;
 use crate::modes::mcp::MetadataCache;
-use crate::proxy::TargetCache;
+use crate::proxy::{IdentityCache, TargetCache};
 use crate::refresh::{FetchedQueue, Flights};
 use crate::rng::Rng;
 
@@ -156,6 +156,7 @@ pub async fn build(config: Config, pool: PgPool, clock: Clock, rng: Rng) -> Resu
         fetched: FetchedQueue::default(),
         targets: TargetCache::default(),
         mcp_metadata: MetadataCache::default(),
+        identities: IdentityCache::default(),
         replica: rng.uuid(),
         lifecycle: Lifecycle::default(),
         config,

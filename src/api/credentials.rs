@@ -2,12 +2,14 @@
 //! 5.3 to 5.17), a file per mode unless it is a few lines. All answer 200 with the ids of the connection.
 
 mod attempt;
+mod aws_sigv4;
 mod bill;
 mod client_credentials;
 mod jwt;
-mod signature;
-mod two_step;
 mod outbound;
+mod signature;
+mod tba;
+mod two_step;
 
 use axum::Json;
 use axum::extract::State;
@@ -22,12 +24,14 @@ use crate::auth::{AuthMode, Credentials};
 use crate::error::ApiError;
 use crate::oauth::TokenError;
 
+pub use aws_sigv4::connect_aws_sigv4;
 pub use bill::connect_bill;
 pub use client_credentials::connect_client_credentials;
 pub use jwt::connect_jwt;
-pub use signature::connect_signature;
-pub use two_step::connect_two_step;
 pub use outbound::connect_oauth_outbound;
+pub use signature::connect_signature;
+pub use tba::connect_tba;
+pub use two_step::connect_two_step;
 
 /// Bytes of a key or password; some providers' keys are whole JSON documents.
 const LONGEST_SECRET: usize = 64 * 1024;

@@ -126,6 +126,8 @@ fn json_routes() -> Vec<Route> {
         ("/auth/jwt/{provider_config_key}", post(credentials::connect_jwt)),
         ("/auth/bill/{provider_config_key}", post(credentials::connect_bill)),
         ("/auth/signature/{provider_config_key}", post(credentials::connect_signature)),
+        ("/auth/tba/{provider_config_key}", post(credentials::connect_tba)),
+        ("/auth/aws-sigv4/{provider_config_key}", post(credentials::connect_aws_sigv4)),
         ("/auth/unauthenticated/{provider_config_key}", post(credentials::connect_unauthenticated)),
     ]
 }

@@ -85,6 +85,17 @@ pub struct Provider {
     pub signature: Option<Signature>,
     pub token: Option<SignedToken>,
 
+    // OAuth 1.
+    pub request_url: Option<Template>,
+    #[serde(default)]
+    pub request_params: Parameters,
+    /// Of the request-token call; absent: `POST`.
+    pub request_http_method: Option<String>,
+    /// Of the access-token call; absent: `POST`.
+    pub token_http_method: Option<String>,
+    /// As the entry writes it; absent: `HMAC-SHA1`.
+    pub signature_method: Option<String>,
+
     // Token response, expiry, refresh.
     /// Dotted paths of the token response that are copied into the connection config under the dotted name.
     #[serde(default)]
@@ -265,7 +276,7 @@ impl Provider {
         self.refresh_params.as_ref().unwrap_or(&self.token_params)
     }
 
-    /// The templates that become URLs: authorize, token, refresh and step URLs, proxy base and verification base.
+    /// The templates that become URLs: authorize, token, refresh, step and request-token URLs, proxy and verification base.
     pub fn url_templates(&self) -> impl Iterator<Item = &Template> {
         let (one, per_mode) = match &self.token_url {
             Some(TokenUrl::One(template)) => (Some(template), None),
@@ -280,6 +291,7 @@ impl Provider {
             .chain(per_mode.into_iter().flatten())
             .chain(&self.refresh_url)
             .chain(self.additional_steps.iter().map(|step| &step.token_url))
+            .chain(&self.request_url)
             .chain(proxy.map(|proxy| &proxy.base_url))
             .chain(verification.and_then(|verification| verification.base_url_override.as_ref()))
     }

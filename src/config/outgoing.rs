@@ -38,6 +38,8 @@ pub struct OutboundConfig {
     pub http_proxy: Option<String>,
     pub no_proxy: Option<String>,
     pub extra_certificates: Option<PathBuf>,
+    /// Where STS is, instead of the region's public endpoint.
+    pub sts_url: Option<String>,
 }
 
 impl OutboundConfig {
@@ -66,6 +68,7 @@ impl OutboundConfig {
             http_proxy: proxy("HTTP_PROXY"),
             no_proxy: proxy("NO_PROXY"),
             extra_certificates: reader.text("NODE_EXTRA_CA_CERTS").map(PathBuf::from),
+            sts_url: reader.text("AWS_ENDPOINT_URL_STS"),
         }
     }
 }

@@ -358,6 +358,12 @@ pub const SECTIONS: &[Section] = &[
                 "",
                 "PEM file of additional trusted certificate authorities.",
             ),
+            active(
+                "AWS_ENDPOINT_URL_STS",
+                Url,
+                "",
+                "Address of AWS STS, for VPC endpoints. Not set: the public endpoint of the role's region.",
+            ),
         ],
     },
     Section {

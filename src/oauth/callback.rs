@@ -191,8 +191,17 @@ async fn find_connect_session(app: &App, row: &OAuthSession) -> Result<Option<Co
 
 /// What the provider says about a failure in the callback's query.
 pub fn provider_errors(query: &Value) -> Map<String, Value> {
-    const NAMES: [&str; 6] =
-        ["error", "error_description", "error_reason", "error_uri", "status_code", "error_message"];
+    const NAMES: [&str; 8] = [
+        "error",
+        "error_description",
+        "error_reason",
+        "error_uri",
+        "status_code",
+        "error_message",
+        // The extension of OAuth 1 that says why.
+        "oauth_problem",
+        "oauth_problem_advice",
+    ];
     let text =
         |name: &str| query.get(name).and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty());
     NAMES.into_iter().filter_map(|name| Some((name.to_owned(), text(name)?.into()))).collect()

@@ -10,8 +10,9 @@ use super::assertion::{Claims, sign_assertion};
 use super::token_call::{Client, TokenCall, token_endpoint};
 use super::tokens::{expiry, lookup, pick_metadata, text};
 use crate::app::App;
-use crate::auth::Credentials;
+use crate::auth::{Credentials, pem};
 use crate::catalog::{BodyFormat, Provider, TokenAuthMethod};
+use crate::egress::BufferedClient;
 use crate::integrations::OpenIntegration;
 use crate::modes::{Renewed, provider_of};
 use crate::template::{Context, Escape};
@@ -116,7 +117,9 @@ async fn fetch(
     let extras = [("clientId", input.client_id.as_str()), ("clientSecret", input.client_secret.as_str())];
     let context =
         Context::new(now, &random).flat_connection_config(config).credentials(&typed).extras(&extras);
-    let call = token_call(provider, input, config, &context, Nonce { jti: &random, now })?;
+    let client = identified_client(app, provider, input)?;
+    let mut call = token_call(provider, input, config, &context, Nonce { jti: &random, now })?;
+    call.client = client;
     let answer = call.send(app).await?;
     let token = token_in(&answer).ok_or_else(|| without_token(&answer, KINDS))?.to_owned();
     let credentials = Credentials::OAuth2Cc {
@@ -144,7 +147,6 @@ fn token_call(
     context: &Context<'_>,
     nonce: Nonce<'_>,
 ) -> Result<TokenCall, TokenError> {
-    refuse_mutual_tls(provider, input)?;
     let missing = || TokenError::new("missing_token_url", "The provider has no token URL in the catalog.");
     let template = provider.token_url().ok_or_else(missing)?;
     let url = token_endpoint(template, context, Escape::Component)?;
@@ -197,14 +199,30 @@ fn authenticate(
     Ok(())
 }
 
-/// The client of token endpoints cannot present a certificate; saying so beats a refusal that nobody understands.
-fn refuse_mutual_tls(provider: &Provider, input: &ClientCredentialsInput) -> Result<(), TokenError> {
-    let has_certificate = input.client_certificate.as_deref().is_some_and(|pem| !pem.trim().is_empty());
-    if !provider.require_client_certificate && !has_certificate {
-        return Ok(());
-    }
-    let message = "Token endpoints that want a client certificate (mutual TLS) are not supported yet.";
-    Err(TokenError::new(KIND, message))
+/// The client that presents the certificate (RFC 8705, section 2), where there is one.
+fn identified_client(
+    app: &App,
+    provider: &Provider,
+    input: &ClientCredentialsInput,
+) -> Result<Option<BufferedClient>, TokenError> {
+    let given = |text: Option<&str>| text.filter(|text| !text.trim().is_empty()).map(str::to_owned);
+    let Some(certificate) = given(input.client_certificate.as_deref()) else {
+        if !provider.require_client_certificate {
+            return Ok(None);
+        }
+        let message = "This provider needs `client_certificate`, a PEM certificate.";
+        return Err(TokenError::new("invalid_certificate_or_key_format", message));
+    };
+    let key = given(input.client_private_key.as_deref().map(String::as_str)).map(Zeroizing::new);
+    let key = key.ok_or_else(|| {
+        let message = "The certificate needs its key: `client_private_key`, a PEM key.";
+        TokenError::new("missing_client_private_key", message)
+    })?;
+    let (certificate, key) = (pem::certificates(&certificate), pem::private_key(&key));
+    let client = app.egress.tokens_with_identity(certificate.as_bytes(), key.as_bytes());
+    client
+        .map(Some)
+        .map_err(|error| TokenError::new("invalid_certificate_or_key_format", format!("{error}.")))
 }
 
 /// Scopes are kept comma separated, or as a list, and sent with the provider's separator.

@@ -19,7 +19,7 @@ use super::redaction::Redaction;
 use super::xml::write_xml;
 use crate::app::App;
 use crate::catalog::{BodyFormat, Parameter, Parameters};
-use crate::egress::{Answer, EgressError, OutgoingRequest};
+use crate::egress::{Answer, BufferedClient, EgressError, OutgoingRequest};
 use crate::template::{Context, Escape, Template, Unresolved, build_url};
 
 /// Parameters whose values are never repeated in a message.
@@ -59,6 +59,8 @@ pub struct TokenCall {
     pub ok_when: Option<OkWhen>,
     /// Whether the address is not the operator's word, so that private networks are closed to the call.
     pub is_foreign: bool,
+    /// A client that presents a certificate of the connection's, instead of the shared one.
+    pub client: Option<BufferedClient>,
     redaction: Redaction,
 }
 
@@ -76,6 +78,7 @@ impl TokenCall {
             time_limit: TIME_LIMIT,
             ok_when: None,
             is_foreign: false,
+            client: None,
             redaction,
         }
     }
@@ -180,9 +183,21 @@ impl TokenCall {
     ///
     /// # Errors
     /// The endpoint was not reached, refused, or gave an unreadable answer.
-    pub async fn send(mut self, app: &App) -> Result<Map<String, Value>, TokenError> {
+    pub async fn send(self, app: &App) -> Result<Map<String, Value>, TokenError> {
+        self.send_signed(app, |_| Ok(())).await
+    }
+
+    /// The same, with a last step for requests that are signed.
+    ///
+    /// # Errors
+    /// As [`TokenCall::send`], or what the last step says.
+    pub async fn send_signed(
+        mut self,
+        app: &App,
+        sign: impl FnOnce(&mut OutgoingRequest) -> Result<(), TokenError>,
+    ) -> Result<Map<String, Value>, TokenError> {
         let ok_when = self.ok_when.take();
-        let exchange = self.exchange(app).await?;
+        let exchange = self.exchange_signed(app, sign).await?;
         read_answer(&exchange.raw(), ok_when.as_ref(), exchange.kinds, &exchange.redaction)
     }
 
@@ -190,7 +205,15 @@ impl TokenCall {
     ///
     /// # Errors
     /// The endpoint was not reached.
-    pub async fn exchange(mut self, app: &App) -> Result<Exchange, TokenError> {
+    pub async fn exchange(self, app: &App) -> Result<Exchange, TokenError> {
+        self.exchange_signed(app, |_| Ok(())).await
+    }
+
+    async fn exchange_signed(
+        mut self,
+        app: &App,
+        sign: impl FnOnce(&mut OutgoingRequest) -> Result<(), TokenError>,
+    ) -> Result<Exchange, TokenError> {
         for name in SECRET_PARAMETERS {
             if let Some(Value::String(secret)) = self.params.get(name) {
                 self.redaction.hide(secret);
@@ -198,8 +221,13 @@ impl TokenCall {
         }
         let (kinds, redaction) = (self.kinds, std::mem::take(&mut self.redaction));
         let time_limit = self.time_limit;
-        let client = if self.is_foreign { &app.egress.webhooks } else { &app.egress.tokens };
-        let answer = client.send_within(self.into_request(), time_limit).await;
+        let own = self.client.take();
+        let shared = if self.is_foreign { &app.egress.webhooks } else { &app.egress.tokens };
+        let mut request = self.into_request();
+        // A certificate, like a signature, is meant for one server.
+        request.follow = own.is_none();
+        sign(&mut request)?;
+        let answer = own.as_ref().unwrap_or(shared).send_within(request, time_limit).await;
         let answer = answer.map_err(|error| not_reached(kinds, &error))?;
         Ok(Exchange { answer, kinds, redaction })
     }

@@ -13,7 +13,7 @@ use crate::template::Template;
 /// The header that the stored credentials ask for, whatever the entry adds.
 ///
 /// # Errors
-/// Credentials that are signed with rather than sent, and values that no header can carry.
+/// Values that no header can carry.
 pub(super) fn default_authorization(credentials: &Credentials) -> Result<Option<HeaderValue>, Unbuildable> {
     let text = match credentials {
         // The connection waits for its provider.
@@ -26,13 +26,14 @@ pub(super) fn default_authorization(credentials: &Credentials) -> Result<Option<
         | Credentials::Signature { token, .. } => bearer(token),
         Credentials::TwoStep { token: Value::String(token), .. } => bearer(token),
         Credentials::Basic { username, password } => basic(username, password),
+        // The last three are signed with, see `sign`.
         Credentials::ApiKey { .. }
         | Credentials::Bill { .. }
         | Credentials::TwoStep { .. }
-        | Credentials::None => return Ok(None),
-        Credentials::OAuth1 { .. } | Credentials::Tba { .. } | Credentials::AwsSigV4 { .. } => {
-            return Err(Unbuildable::UnsupportedAuth(credentials.mode()));
-        }
+        | Credentials::None
+        | Credentials::OAuth1 { .. }
+        | Credentials::Tba { .. }
+        | Credentials::AwsSigV4 { .. } => return Ok(None),
     };
     sensitive(&text).ok_or(Unbuildable::UnsendableCredentials).map(Some)
 }
@@ -98,11 +99,8 @@ mod tests {
             (json!({"type": "BASIC", "username": "Aladdin", "password": ""}), Ok(Some("Basic QWxhZGRpbjo="))),
             (json!({"type": "API_KEY", "apiKey": "k"}), Ok(None)),
             (json!({}), Ok(None)),
-            (
-                json!({"type": "OAUTH1", "oauth_token": "t", "oauth_token_secret": "s"}),
-                Err("unsupported_auth"),
-            ),
-            (json!({"type": "TBA", "token_id": "i", "token_secret": "s"}), Err("unsupported_auth")),
+            (json!({"type": "OAUTH1", "oauth_token": "t", "oauth_token_secret": "s"}), Ok(None)),
+            (json!({"type": "TBA", "token_id": "i", "token_secret": "s"}), Ok(None)),
             (json!({"type": "OAUTH2", "access_token": "a\nb"}), Err("unsupported_auth")),
         ];
         for (stored, expected) in cases {

@@ -40,6 +40,8 @@ pub(super) struct Demands {
     pub merge: Option<Map<String, Value>>,
     /// A header of the entry depends on the bytes.
     pub needs_bytes: bool,
+    /// A signature covers the bytes as they are sent.
+    pub is_signed: bool,
     /// Bytes that a client may send.
     pub limit: u64,
 }
@@ -74,6 +76,11 @@ impl Outgoing {
             Content::Whole(bytes) => bytes.is_empty(),
             Content::Stream(_) => false,
         }
+    }
+
+    /// Whether the bytes are not known before they are sent.
+    pub fn is_stream(&self) -> bool {
+        matches!(self.content, Content::Stream(_))
     }
 
     /// The bytes, when the demands had them read.
@@ -111,6 +118,9 @@ pub(super) async fn prepare(call: &Call<'_>, body: Body, demands: Demands) -> Re
     let is_encoded = call.headers.contains_key(CONTENT_ENCODING);
     let is_read = merge.is_some() || demands.needs_bytes || wanted != Wanted::AsSent;
     if !is_read || is_encoded {
+        if demands.is_signed {
+            return Ok(as_sent(source.read(demands.limit).await?, call.headers, given, asked));
+        }
         return Ok(stream(source, call.headers, given, asked, demands.limit));
     }
     let bytes = source.read(demands.limit).await?;
@@ -127,6 +137,21 @@ fn stream(
 ) -> Outgoing {
     Outgoing {
         content: Content::Stream(Replay::new(source.body, source.first, limit)),
+        content_type: content_type(given, asked),
+        content_encoding: headers.get(CONTENT_ENCODING).cloned(),
+        has_entry_values: false,
+    }
+}
+
+/// The client's bytes, whole.
+fn as_sent(
+    bytes: Bytes,
+    headers: &HeaderMap,
+    given: Option<&HeaderValue>,
+    asked: Option<&HeaderValue>,
+) -> Outgoing {
+    Outgoing {
+        content: Content::Whole(bytes),
         content_type: content_type(given, asked),
         content_encoding: headers.get(CONTENT_ENCODING).cloned(),
         has_entry_values: false,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use chrono::TimeDelta;
+use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode, Uri};
 
 use super::body::{self, Demands, Outgoing};
@@ -18,7 +19,8 @@ use super::request_names::RequestNames;
 use super::resolve::{check_base, check_policy, replace, require_enabled, resolve};
 use super::response::{Answer, Delivery};
 use super::retry::{Failed, Rules, Wait, jitter};
-use super::send::{blame_body, send};
+use super::send::{Means, blame_body, send};
+use super::sign::Signer;
 use super::target::{Target, Unbuildable};
 use super::url::{Base, BaseOrigin, interpolate, query_pair};
 use super::{Call, ProxyError};
@@ -65,6 +67,8 @@ async fn run(app: &SharedApp, call: &Call<'_>, body: Body) -> Result<Response, P
 /// No request can be built for this target at all: known before a byte of the body is read.
 fn demands(app: &SharedApp, call: &Call<'_>, target: &Target) -> Result<Demands, ProxyError> {
     let headers = entry_headers(target)?;
+    target.identity.as_ref().map_err(Clone::clone)?;
+    let signer = target.signer()?;
     if call.control.base_url_override.is_none() {
         target.base.as_ref().map_err(Clone::clone)?;
     }
@@ -74,7 +78,21 @@ fn demands(app: &SharedApp, call: &Call<'_>, target: &Target) -> Result<Demands,
         super::entry::body_values(entry, &namespace.context())
     });
     let needs_bytes = headers.reads_body && matches!(call.method, Method::POST | Method::PUT | Method::PATCH);
-    Ok(Demands { merge, needs_bytes, limit: app.config.http.body_limit })
+    let is_signed = signer.is_some_and(|signer| covers_body(&signer, call, target, headers));
+    Ok(Demands { merge, needs_bytes, is_signed, limit: app.config.http.body_limit })
+}
+
+fn covers_body(signer: &Signer<'_>, call: &Call<'_>, target: &Target, entry: &EntryHeaders) -> bool {
+    let content_types = [
+        call.headers.get(CONTENT_TYPE),
+        call.headers.get("nango-proxy-content-type"),
+        entry.fixed.get(CONTENT_TYPE),
+    ];
+    let is_https = match call.control.base_url_override {
+        Some(url) => url.starts_with("https://"),
+        None => target.base.as_ref().is_ok_and(|base| base.url.scheme() == "https"),
+    };
+    signer.covers_body(&content_types, is_https)
 }
 
 fn entry_headers(target: &Target) -> Result<&EntryHeaders, Unbuildable> {
@@ -122,7 +140,9 @@ impl Attempts<'_> {
             .or_else(|| self.entry(target).map(|entry| entry.forward_headers_on_redirect))
             .unwrap_or(false);
         let guarded = Guarded { headers: &names.names, body: self.body.has_entry_values, forwards_all };
-        send(self.app, hop, &self.body, &guarded).await.map(Answer::new)
+        let signer = target.signer()?.filter(|signer| signer.applies(&hop.headers));
+        let means = Means { signer, client: target.identity.as_ref().ok().and_then(Option::as_ref) };
+        send(self.app, hop, &self.body, &guarded, means).await.map(Answer::new)
     }
 
     /// The request of this attempt, and what in it came from the entry.

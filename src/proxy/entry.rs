@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, header};
 use serde_json::{Map, Value};
 
 use super::authorize::{carries_token, default_authorization, default_headers, sensitive};
+use super::sign::signature_headers;
 use super::target::Unbuildable;
 use super::url::{Base, BaseOrigin, query_pair};
 use crate::auth::Credentials;
@@ -119,6 +120,7 @@ impl EntryHeaders {
             headers.names.push(name.clone());
             headers.fixed.insert(name, value);
         }
+        headers.names.extend_from_slice(signature_headers(credentials));
         for (name, template) in &section.headers {
             headers.add(name, template, context);
         }

@@ -65,6 +65,12 @@ pub(super) fn becomes_get(status: StatusCode, method: &Method) -> bool {
     }
 }
 
+/// Whether two URLs have scheme, host and port in common.
+pub(super) fn is_same_origin(from: &Uri, to: &Uri) -> bool {
+    let origin = |uri: &Uri| Url::parse(&uri.to_string()).ok().map(|url| url.origin());
+    origin(from).is_some_and(|from| Some(from) == origin(to))
+}
+
 /// Where the answer points, and where it came from. User and password are dropped: they would become a header.
 fn target(uri: &Uri, answer: &HeaderMap) -> Result<(Url, Url), EgressError> {
     let refused = EgressError::RefusedRedirect("its Location is not a URL");

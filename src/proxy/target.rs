@@ -8,13 +8,16 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
 use super::entry::{EntryHeaders, EntryQuery, Section};
+use super::identity::client_with_identity;
 use super::namespace::{Namespace, Origin, clean_config, metadata};
-use super::url::Base;
+use super::sign::Signer;
+use super::url::{Base, BaseOrigin};
 use crate::app::App;
-use crate::auth::{AuthMode, Credentials};
+use crate::auth::Credentials;
 use crate::catalog::Provider;
 use crate::connections::open_config;
 use crate::db::connections::Connection;
+use crate::egress::ProxyClient;
 use crate::error::ApiError;
 use crate::integrations::OpenIntegration;
 use crate::rng::Rng;
@@ -29,6 +32,8 @@ pub struct Target {
     pub(super) base: Result<Base, Unbuildable>,
     pub(super) headers: Result<EntryHeaders, Unbuildable>,
     pub(super) query: EntryQuery,
+    /// The client that presents the connection's certificate, where the entry asks for one.
+    pub(super) identity: Result<Option<ProxyClient>, Unbuildable>,
     /// The second in which a use was last noted.
     noted_at: AtomicI64,
 }
@@ -40,8 +45,10 @@ pub(super) enum Unbuildable {
     UnknownProvider(String),
     #[error("The provider `{0}` has no API address. Send the header Base-Url-Override.")]
     NoBaseUrl(String),
-    #[error("The proxy cannot sign requests with {0} credentials yet.")]
-    UnsupportedAuth(AuthMode),
+    #[error("The request cannot be signed: {0}.")]
+    Unsignable(String),
+    #[error("The connection's client certificate cannot be used: {0}.")]
+    Identity(String),
     #[error("The stored credentials contain characters that no HTTP header can carry.")]
     UnsendableCredentials,
     #[error("The URL cannot be built: no value for {}.", .0.join(", "))]
@@ -60,7 +67,8 @@ impl Unbuildable {
         match self {
             Unbuildable::UnknownProvider(_) => "unknown_provider",
             Unbuildable::NoBaseUrl(_) => "unsupported_provider",
-            Unbuildable::UnsupportedAuth(_) | Unbuildable::UnsendableCredentials => "unsupported_auth",
+            Unbuildable::Unsignable(_) | Unbuildable::UnsendableCredentials => "unsupported_auth",
+            Unbuildable::Identity(_) => "invalid_certificate_or_key_format",
             Unbuildable::MissingConfig(_) => "missing_connection_config",
             Unbuildable::UnsafeValue(_) | Unbuildable::PathEscapes => "base_url_override_not_allowed",
             Unbuildable::InvalidUrl => "missing_api_url",
@@ -110,14 +118,24 @@ impl Target {
         let namespace = Namespace::new(origin, app.rng.uuid().to_string(), now);
         let section = Section::of(&integration);
         let context = namespace.context();
-        let base = section.as_ref().map_err(Clone::clone).and_then(|section| section.base(&context));
+        let base = match own_base(&credentials, &config) {
+            Some(base) => base,
+            None => section.as_ref().map_err(Clone::clone).and_then(|section| section.base(&context)),
+        };
         let section = section.unwrap_or_default();
         let headers = EntryHeaders::build(&section, &credentials, &context);
         let query = EntryQuery::build(&section, &context);
+        let identity =
+            client_with_identity(app, integration.provider.as_deref(), connection.id, &credentials);
         drop(section);
         drop(namespace);
         let noted_at = AtomicI64::new(0);
-        Target { integration, connection, credentials, config, base, headers, query, noted_at }
+        Target { integration, connection, credentials, config, base, headers, query, identity, noted_at }
+    }
+
+    /// Signs calls, where the credentials ask for it.
+    pub(super) fn signer(&self) -> Result<Option<Signer<'_>>, Unbuildable> {
+        Signer::of(&self.integration, &self.credentials, &self.config)
     }
 
     /// Whether a use of the connection has to be noted: once a second is enough for a time that is only a hint.
@@ -141,4 +159,12 @@ impl Target {
         };
         Namespace::new(origin, rng.uuid().to_string(), now)
     }
+}
+
+/// AWS has an address per service, region and bucket, so connections of that kind may bring their own.
+fn own_base(credentials: &Credentials, config: &Map<String, Value>) -> Option<Result<Base, Unbuildable>> {
+    let is_aws = matches!(credentials, Credentials::AwsSigV4 { .. });
+    let url =
+        config.get("base_url").and_then(Value::as_str).filter(|url| is_aws && !url.trim().is_empty())?;
+    Some(Base::parse(url, url, BaseOrigin::Connection))
 }

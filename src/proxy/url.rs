@@ -21,6 +21,8 @@ pub(super) enum BaseOrigin {
     Catalog,
     /// `custom.baseUrl` of the integration.
     Custom,
+    /// `base_url` of the connection config.
+    Connection,
     /// The header `Base-Url-Override`.
     Caller,
 }

@@ -7,17 +7,18 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use serde_json::{Map, Value};
 use url::Url;
 
 use super::authorize::sensitive;
 use super::entry::{EntryHeaders, EntryQuery, Section, body_values, set_resolved};
 use super::namespace::{Namespace, Origin, clean_config};
+use super::sign::{Finished, Moment, Signer};
 use super::target::Unbuildable;
 use super::url::{Base, BaseOrigin, query_pair};
 use crate::app::App;
-use crate::auth::Credentials;
+use crate::auth::{AwsPayload, Credentials};
 use crate::catalog::{ProxySection, Verification, VerificationMethod};
 use crate::egress::{Answer, EgressError, OutgoingRequest};
 use crate::integrations::OpenIntegration;
@@ -68,7 +69,8 @@ pub async fn verify_credentials(
     let origin =
         Origin { integration, credentials, connection_config: &config, metadata: None, connection_id: "" };
     let namespace = Namespace::new(origin, app.rng.uuid().to_string(), app.clock.now());
-    let check = Check { app, integration, credentials, entry, verification, context: namespace.context() };
+    let context = namespace.context();
+    let check = Check { app, integration, credentials, entry, verification, config: &config, context };
     match tokio::time::timeout(LIMIT, check.run()).await {
         Ok(outcome) => outcome,
         Err(_) => Err(VerificationFailure::Unreachable { reason: EgressError::Timeout.to_string() }),
@@ -81,6 +83,7 @@ struct Check<'a> {
     credentials: &'a Credentials,
     entry: &'a ProxySection,
     verification: &'a Verification,
+    config: &'a Map<String, Value>,
     context: Context<'a>,
 }
 
@@ -97,18 +100,14 @@ impl Check<'_> {
     }
 
     async fn ask(&self, endpoint: &Template) -> Result<(), VerificationFailure> {
-        let request = match self.request(endpoint) {
-            Ok(request) => request,
-            // What the proxy cannot send, it cannot test.
-            Err(Unbuildable::UnsupportedAuth(_)) => return Ok(()),
-            Err(problem) => {
-                let status = StatusCode::BAD_REQUEST.as_u16();
-                return Err(VerificationFailure::Rejected { status, excerpt: problem.to_string() });
-            }
+        let unbuildable = |problem: Unbuildable| {
+            let status = StatusCode::BAD_REQUEST.as_u16();
+            VerificationFailure::Rejected { status, excerpt: problem.to_string() }
         };
-        let mut answer = self.app.egress.webhooks.send(request.clone()).await;
+        let mut answer = self.app.egress.webhooks.send(self.request(endpoint).map_err(unbuildable)?).await;
         if is_worth_repeating(&answer) {
-            answer = self.app.egress.webhooks.send(request).await;
+            // Built again, because a signature is good for one request.
+            answer = self.app.egress.webhooks.send(self.request(endpoint).map_err(unbuildable)?).await;
         }
         let answer =
             answer.map_err(|error| VerificationFailure::Unreachable { reason: error.to_string() })?;
@@ -150,7 +149,22 @@ impl Check<'_> {
             VerificationMethod::Get => Method::GET,
             VerificationMethod::Post => Method::POST,
         };
-        Ok(OutgoingRequest { method, url, headers, body, follow: true })
+        let mut request = OutgoingRequest { method, url, headers, body, follow: true };
+        self.sign(&mut request)?;
+        Ok(request)
+    }
+
+    fn sign(&self, request: &mut OutgoingRequest) -> Result<(), Unbuildable> {
+        let signer = Signer::of(self.integration, self.credentials, self.config)?;
+        let Some(signer) = signer.filter(|signer| signer.applies(&request.headers)) else { return Ok(()) };
+        let uri: Uri = request.url.as_str().parse().map_err(|_| Unbuildable::InvalidUrl)?;
+        let moment = Moment { now: self.app.clock.now(), nonce: self.app.rng.alphanumeric(32) };
+        let payload = AwsPayload::Bytes(&request.body);
+        let (method, headers) = (&request.method, &mut request.headers);
+        signer.sign(Finished { method, uri: &uri, headers, payload }, &moment)?;
+        // The signature covers this URL only.
+        request.follow = false;
+        Ok(())
     }
 
     fn url(&self, section: &Section<'_>, endpoint: &Template) -> Result<Url, Unbuildable> {

@@ -269,7 +269,7 @@ fn refused_client_credentials_say_why() {
         let jwt = "token_request_auth_method: private_key_jwt";
         for (extra, input, kind, text) in [
             ("", wrong, "client_credentials_fetch_error", "400 invalid_client: Client authentication failed"),
-            ("", certificate, "client_credentials_fetch_error", "mutual TLS"),
+            ("", certificate, "missing_client_private_key", "client_private_key"),
             (jwt, typed(), "missing_client_private_key", "client_private_key"),
             (jwt, bad_key, "invalid_certificate_or_key_format", "JWK"),
             (

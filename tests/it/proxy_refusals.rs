@@ -84,9 +84,20 @@ fn calls_that_cannot_be_built_are_refused() {
             ("off", plan().set("NANGO_PROXY_BASE_URL_OVERRIDE_ENABLED", "false").build().await),
             ("no proxy", plan().provider(json!({"auth_mode": "NONE", "proxy": null})).build().await),
             (
-                "oauth 1",
+                "an unknown signature",
                 plan()
+                    .provider(json!({"signature_method": "RSA-SHA1"}))
                     .credentials(json!({"type": "OAUTH1", "oauth_token": "t", "oauth_token_secret": "s"}))
+                    .build()
+                    .await,
+            ),
+            (
+                "a base of the connection, switched off",
+                plan()
+                    .set("NANGO_PROXY_BASE_URL_OVERRIDE_ENABLED", "false")
+                    .credentials(json!({"type": "AWS_SIGV4", "role_arn": "a", "region": "r", "service": "s3",
+                        "access_key_id": "i", "secret_access_key": "s", "session_token": "t", "external_id": "e"}))
+                    .config(json!({ "base_url": target.url() }))
                     .build()
                     .await,
             ),
@@ -104,6 +115,7 @@ fn calls_that_cannot_be_built_are_refused() {
             "base_url_override_disabled",
             "unsupported_provider",
             "unsupported_auth",
+            "base_url_override_disabled",
             "missing_connection_config",
             "base_url_override_not_allowed",
         ];

@@ -1,6 +1,7 @@
 //! The world of the tests. One database per test process, one environment per test.
 
 pub mod app;
+pub mod aws;
 pub mod case;
 pub mod catalog;
 pub mod client;

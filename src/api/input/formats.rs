@@ -83,6 +83,11 @@ pub const ENVIRONMENT_NAME: TextRule =
 /// `TagKey`.
 pub const TAG_KEY: TextRule =
     TextRule::form(Format::new("a tag key (a letter, then letters, digits and _ - . /)", is_tag_key), 64);
+/// The name of an AWS region.
+pub const AWS_REGION: TextRule = TextRule::form(
+    Format::new("an AWS region (lower-case letters, digits and -)", crate::modes::aws_sigv4::is_region),
+    64,
+);
 /// `TagValue`.
 pub const TAG_VALUE: TextRule = TextRule::length(1, 255);
 /// Scopes separated by commas. The empty text is an alternative of its own: `ObjectReader::optional_text_or_empty`.

@@ -1,8 +1,14 @@
 //! The test catalog, in the providers.yaml grammar: one entry per kind of sign-in, all pointing into the fake world.
 
 /** Entries for the given fakes; leave one out and its entries are missing. */
-export function testCatalog({ oidc, tokens, github, target }) {
-    return { ...(github && appEntries(github)), ...(oidc && oidcEntries(oidc, target)), ...(tokens && tokenEntries(tokens, target)), ...targetEntries(target) };
+export function testCatalog({ oidc, oauth1, tokens, github, target }) {
+    return {
+        ...(github && appEntries(github)),
+        ...(oidc && oidcEntries(oidc, target)),
+        ...(oauth1 && oauth1Entries(oauth1)),
+        ...(tokens && tokenEntries(tokens, target)),
+        ...targetEntries(target)
+    };
 }
 
 /** The catalog's own entries, pointed at another GitHub. */
@@ -12,6 +18,33 @@ function appEntries(github) {
     return {
         'test-app': { alias: 'github-app', ...common, token_url: app },
         'test-user-app': { alias: 'github-app-oauth', ...common, token_url: { OAUTH2: `${github.url}/login/oauth/access_token`, APP: app } }
+    };
+}
+
+function oauth1Entries(oauth1) {
+    const entry = {
+        display_name: 'OAuth 1 provider',
+        auth_mode: 'OAUTH1',
+        request_url: `${oauth1.url}/request_token`,
+        authorization_url: `${oauth1.publicUrl}/authorize`,
+        token_url: `${oauth1.url}/access_token`,
+        signature_method: 'HMAC-SHA1',
+        scope_separator: ',',
+        request_params: { x_auth_access_type: 'read & write' },
+        authorization_params: { expiration: 'never' },
+        proxy: { base_url: oauth1.url },
+        docs: 'https://docs.example.test/oauth1'
+    };
+    return {
+        'test-oauth1': entry,
+        'test-oauth1-plain': { ...entry, display_name: 'OAuth 1 provider, plain', signature_method: 'PLAINTEXT' },
+        'test-tba': {
+            display_name: 'Token-based authentication',
+            auth_mode: 'TBA',
+            proxy: { base_url: oauth1.url, verification: { method: 'GET', endpoints: ['/api/me?a=b%20c'] } },
+            connection_config: { accountId: { type: 'string', title: 'Account', description: 'Account ID' } },
+            docs: 'https://docs.example.test/tba'
+        }
     };
 }
 

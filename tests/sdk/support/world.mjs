@@ -4,13 +4,14 @@ import { testCatalog } from './catalog.mjs';
 import { startGitHub } from './github.mjs';
 import { startHitchpost } from './hitchpost.mjs';
 import { freePort } from './http.mjs';
+import { startOauth1 } from './oauth1.mjs';
 import { startOidc } from './oidc.mjs';
 import { startTarget } from './target.mjs';
 import { startTokenServer } from './token-server.mjs';
 import { within } from './until.mjs';
 
-/** `oidc`, `tokens` and `github` ask for those servers, `oidc` may carry `{accessTokenSeconds}`; `mcp` lets the oidc server guard the target's `/mcp`; the rest goes to the server under test. */
-export async function startWorld({ oidc = false, tokens = false, github = false, mcp = false, ...options } = {}) {
+/** `oidc`, `oauth1`, `tokens` and `github` ask for those servers, `oidc` may carry `{accessTokenSeconds}`; `mcp` lets the oidc server guard the target's `/mcp`; the rest goes to the server under test. */
+export async function startWorld({ oidc = false, oauth1 = false, tokens = false, github = false, mcp = false, ...options } = {}) {
     const closers = [];
     const keep = (thing) => {
         closers.push(() => within(`${thing.constructor.name} to close`, (thing.stop ?? thing.close).call(thing), 30_000));
@@ -24,6 +25,7 @@ export async function startWorld({ oidc = false, tokens = false, github = false,
     try {
         const world = { target: keep(await startTarget()), close, keep };
         if (tokens) world.tokens = keep(await startTokenServer());
+        if (oauth1) world.oauth1 = keep(await startOauth1());
         // The provider must know the server's callback before the server starts.
         const port = await freePort();
         if (oidc) world.oidc = keep(await startOidc({ redirectUris: [`http://127.0.0.1:${port}/oauth/callback`], protects: mcp && `${world.target.url}/mcp`, ...oidc }));

@@ -1,0 +1,96 @@
+//! `POST /auth/aws-sigv4/:providerConfigKey` (`spec` auth-flows, section 5.11).
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::attempt::{Attempt, Legacy};
+use super::token_error;
+use crate::api::extract::{IntoApiError, JsonBody, PathTree, QueryTree};
+use crate::api::frontend::FrontendCaller;
+use crate::api::input::{TextRule, formats, read_object};
+use crate::app::{App, SharedApp};
+use crate::auth::AuthMode;
+use crate::connections::open_config;
+use crate::db::connections;
+use crate::error::ApiError;
+use crate::modes::aws_sigv4::{RoleInput, assume_role, is_external_id};
+use crate::oauth::TokenError;
+
+/// What the end user typed in.
+struct Typed {
+    role_arn: String,
+    region: Option<String>,
+}
+
+impl Typed {
+    fn to_json(&self) -> Value {
+        let mut members = json!({"role_arn": self.role_arn});
+        if let Some(region) = &self.region {
+            members["region"] = region.clone().into();
+        }
+        members
+    }
+}
+
+/// Connects with a role in the end user's AWS account, after its temporary keys were obtained and checked.
+pub async fn connect_aws_sigv4(
+    caller: FrontendCaller,
+    State(app): State<SharedApp>,
+    QueryTree(query): QueryTree,
+    PathTree(path): PathTree,
+    JsonBody(body): JsonBody,
+) -> Result<Json<Value>, ApiError> {
+    let typed = read_object(body.as_ref(), |body| Typed {
+        role_arn: body.required_text("role_arn", &TextRule::length(1, 2048)),
+        region: body.optional_text("region", &formats::AWS_REGION),
+    })
+    .in_body()?;
+    let mut attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::AwsSigV4, Legacy::No).await?;
+    attempt.check_fields(|provider| &provider.credentials, &typed.to_json())?;
+    let stored = stored_config(&app, &attempt).await?;
+    let external_id = external_id(&app, &attempt, &stored)?;
+    let region = text(&stored, "region").or(typed.region.as_deref());
+    let input = RoleInput {
+        role_arn: &typed.role_arn,
+        region: region.or_else(|| text(&attempt.connection_config, "region")),
+        external_id: &external_id,
+    };
+    let assumed = assume_role(&app, &attempt.integration, input).await.map_err(refusal)?;
+    attempt.connection_config.extend(assumed.connection_config);
+    attempt.store(&app, &assumed.credentials).await
+}
+
+/// The config of the connection that is authorized again; empty for a new one.
+async fn stored_config(app: &App, attempt: &Attempt) -> Result<Map<String, Value>, ApiError> {
+    let session = attempt.caller.session.as_ref();
+    let Some(id) = session.and_then(|session| session.connection_id) else { return Ok(Map::new()) };
+    let found = connections::find_by_row(&app.db, attempt.caller.environment.id, id).await?;
+    Ok(found.map(|connection| open_config(app, &connection)).unwrap_or_default())
+}
+
+/// The id that the role's trust policy asks for: what it was, what the session says, what the browser generated, or a new
+/// one. End users bring UUIDs only, so that nobody can claim an id that somebody else could guess.
+fn external_id(app: &App, attempt: &Attempt, stored: &Map<String, Value>) -> Result<String, ApiError> {
+    let prescribed = attempt.caller.defaults(app, &attempt.integration.row.unique_key)?.connection_config;
+    let trusted = text(stored, "external_id").or(text(&prescribed, "external_id"));
+    let own = || text(&attempt.connection_config, "external_id").filter(|id| Uuid::try_parse(id).is_ok());
+    let known = trusted.filter(|id| is_external_id(id)).or_else(own);
+    Ok(known.map_or_else(|| app.rng.uuid().to_string(), str::to_owned))
+}
+
+fn text<'a>(config: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+    config.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
+}
+
+fn refusal(error: TokenError) -> ApiError {
+    match error.kind {
+        "aws_sigv4_sts_request_failed" => {
+            ApiError::new(StatusCode::BAD_GATEWAY, error.kind, error.message).legacy()
+        }
+        "connection_test_failed" => ApiError::bad_request(error.kind, error.message),
+        _ => token_error(error),
+    }
+}
