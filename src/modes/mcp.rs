@@ -19,6 +19,7 @@ use crate::app::App;
 use crate::auth::{AuthMode, Credentials};
 use crate::catalog::{AuthorizationMethod, ClientRegistration, Provider, SkipEncode};
 use crate::crypto::CryptoError;
+use crate::db::EnvironmentId;
 use crate::db::changes::{self, ChangeKind};
 use crate::db::environments::{self, Environment};
 use crate::db::integrations::{self as rows, Integration, NewClient};

@@ -78,7 +78,7 @@ pub async fn depart(app: &App, departure: Departure<'_>, payload: &mut Payload) 
 /// # Errors
 /// `callback_err` when nothing was approved or the callback belongs to another sign-in; else the provider's words.
 pub async fn arrive(app: &App, arrival: Arrival<'_>) -> Result<Obtained, PopupError> {
-    let Arrival { integration, provider, payload, config, query } = arrival;
+    let Arrival { integration, provider, payload, config, query, .. } = arrival;
     let text = |holder: &Map<String, Value>, name: &str| {
         holder.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
     };
