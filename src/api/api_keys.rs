@@ -2,11 +2,15 @@
 
 use axum::Json;
 use axum::extract::State;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
+use utoipa::ToSchema;
 
+use super::body::{Data, Done};
 use super::environments::find_of_account;
 use super::extract::{AccountKey, IntoApiError, JsonBody, QueryTree};
 use super::input::{IssueCode, ObjectReader, ROW_ID, TextRule, read_nothing, read_object};
+use super::openapi::{Operation, Tag};
 use super::scope::{EnvironmentKeysCreate, EnvironmentKeysDelete};
 use crate::app::SharedApp;
 use crate::auth::scopes;
@@ -38,6 +42,10 @@ impl NewApiKey {
 
 // IMPROVE: upstream makes keys with full access only.
 fn read_scopes(body: &mut ObjectReader<'_>) -> Option<Vec<String>> {
+    body.describes(
+        "scopes",
+        || json!({"type": "array", "items": {"enum": scopes::OF_ENVIRONMENT}, "minItems": 1}),
+    );
     let items = body.optional_list("scopes", scopes::OF_ENVIRONMENT.len())?;
     if items.is_empty() {
         body.issue(IssueCode::TooSmall, "scopes", "must have at least 1 item");
@@ -55,13 +63,47 @@ fn read_scopes(body: &mut ObjectReader<'_>) -> Option<Vec<String>> {
     Some(chosen)
 }
 
+/// An API key as the answer to its creation shows it.
+#[derive(Serialize, ToSchema)]
+pub struct CreatedApiKey {
+    id: i64,
+    display_name: String,
+    scopes: Vec<String>,
+    secret: String,
+    #[schema(format = DateTime)]
+    created_at: String,
+}
+
+/// These routes in the OpenAPI document.
+pub fn operations() -> Vec<Operation> {
+    const PATH: &str = "/environment/api-keys";
+    vec![
+        Operation::post(PATH, "create_environment_key", "Create an API key of an environment")
+            .tag(Tag::Environments)
+            .key::<EnvironmentKeysCreate>()
+            .no_query()
+            .body(NewApiKey::read)
+            .answers_data::<CreatedApiKey>(200, "The key. Its secret is shown only here.")
+            .refuses(400, &["resource_capped"])
+            .refuses(404, &["not_found"])
+            .refuses(409, &["conflict"]),
+        Operation::delete(PATH, "delete_environment_key", "Revoke an API key of an environment")
+            .tag(Tag::Environments)
+            .key::<EnvironmentKeysDelete>()
+            .no_query()
+            .body(Revocation::read)
+            .answers::<Done>(200, "The key is revoked.")
+            .refuses(404, &["not_found"]),
+    ]
+}
+
 /// Makes an API key; the only answer that shows its secret.
 pub async fn create_environment_key(
     State(app): State<SharedApp>,
     key: AccountKey<EnvironmentKeysCreate>,
     QueryTree(query): QueryTree,
     JsonBody(body): JsonBody,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Data<CreatedApiKey>>, ApiError> {
     read_nothing(Some(&query)).in_query()?;
     let new = read_object(body.as_ref(), NewApiKey::read).in_body()?;
     let account_id = key.identity.account_id;
@@ -70,13 +112,14 @@ pub async fn create_environment_key(
     let created = create_api_key(&app, owner, &new.display_name, &new.scopes).await?;
     announce_change(&app, ChangeKind::ApiKey, environment, created.id.0).await?;
     tracing::info!(environment.id = environment.0, api_key.id = created.id.0, "API key created");
-    Ok(Json(json!({ "data": {
-        "id": created.id,
-        "display_name": new.display_name,
-        "scopes": new.scopes,
-        "secret": created.secret.expose(),
-        "created_at": format_millis_z(created.created_at),
-    } })))
+    let data = CreatedApiKey {
+        id: created.id.0,
+        display_name: new.display_name,
+        scopes: new.scopes,
+        secret: created.secret.expose().to_owned(),
+        created_at: format_millis_z(created.created_at),
+    };
+    Ok(Json(Data { data }))
 }
 
 /// The body of `DELETE /environment/api-keys`.
@@ -100,7 +143,7 @@ pub async fn delete_environment_key(
     key: AccountKey<EnvironmentKeysDelete>,
     QueryTree(query): QueryTree,
     JsonBody(body): JsonBody,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Done>, ApiError> {
     read_nothing(Some(&query)).in_query()?;
     let Revocation { environment_id, key_id } = read_object(body.as_ref(), Revocation::read).in_body()?;
     find_of_account(&app, key.identity.account_id, environment_id).await?;
@@ -109,5 +152,5 @@ pub async fn delete_environment_key(
     }
     announce_change(&app, ChangeKind::ApiKey, environment_id, key_id.0).await?;
     tracing::info!(environment.id = environment_id.0, api_key.id = key_id.0, "API key deleted");
-    Ok(Json(json!({ "success": true })))
+    Ok(Json(Done::YES))
 }

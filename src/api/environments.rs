@@ -3,12 +3,16 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
+use super::body::Data;
 use super::extract::{AccountKey, IntoApiError, JsonBody, QueryTree};
 use super::input::formats::{ENVIRONMENT_NAME, URL};
 use super::input::{ObjectReader, TextRule, read_nothing, read_object};
 use super::last_segment::LastSegment;
+use super::openapi::{Operation, Tag};
 use super::scope::{EnvironmentsCreate, EnvironmentsDelete};
 use crate::app::{App, SharedApp};
 use crate::crypto::Secret;
@@ -78,13 +82,42 @@ fn read_header(header: &mut ObjectReader<'_>) -> (String, String) {
     (header.required_text("name", &HEADER_NAME), header.required_text("value", &HEADER_VALUE))
 }
 
+#[derive(Serialize, ToSchema)]
+pub struct CreatedEnvironment {
+    id: i64,
+    name: String,
+}
+
+/// These routes in the OpenAPI document.
+pub fn operations() -> Vec<Operation> {
+    vec![
+        Operation::post("/environments", "create_environment", "Create an environment")
+            .tag(Tag::Environments)
+            .key::<EnvironmentsCreate>()
+            .no_query()
+            .body(Submitted::read)
+            .answers_data::<CreatedEnvironment>(200, "The environment; its keys are not shown.")
+            .refuses(400, &["invalid_is_prod_flag"])
+            .refuses(409, &["conflict"]),
+        Operation::delete("/environments/{environmentId}", "delete_environment", "Delete an environment")
+            .describe("Deletes everything in it.")
+            .tag(Tag::Environments)
+            .key::<EnvironmentsDelete>()
+            .no_query()
+            .path_id("environmentId")
+            .answers_nothing(204, "The environment is gone.")
+            .refuses(400, &["cannot_delete_prod_environment"])
+            .refuses(404, &["not_found"]),
+    ]
+}
+
 /// Creates an environment with its keys, which are not shown.
 pub async fn create_environment(
     State(app): State<SharedApp>,
     key: AccountKey<EnvironmentsCreate>,
     QueryTree(query): QueryTree,
     JsonBody(body): JsonBody,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Data<CreatedEnvironment>>, ApiError> {
     read_nothing(Some(&query)).in_query()?;
     let submitted = read_object(body.as_ref(), Submitted::read).in_body()?;
     check_production(&key.identity, &submitted)?;
@@ -92,7 +125,7 @@ pub async fn create_environment(
     let id = store(&app, key.identity.account_id, &new).await?;
     environments::announce_change(&app, ChangeKind::Environment, id, id.0).await?;
     tracing::info!(environment.id = id.0, "environment created");
-    Ok(Json(json!({ "data": { "id": id, "name": new.name } })))
+    Ok(Json(Data { data: CreatedEnvironment { id: id.0, name: new.name } }))
 }
 
 fn check_production(identity: &KeyIdentity, submitted: &Submitted) -> Result<(), ApiError> {
