@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::body::Done;
 use super::extract::{IntoApiError, PathTree, QueryTree, SecretKey};
 use super::input::formats::{FUNCTION_NAME, PROVIDER_CONFIG_KEY};
-use super::input::{IssueCode, ObjectReader, TextRule, read_object};
+use super::input::{IssueCode, ObjectReader, ROW_ID, TextRule, read_object};
 use super::integrations::find_row;
 use super::openapi::{Operation, Tag};
 use super::scope::{FunctionsDelete, FunctionsList, FunctionsRead};
@@ -36,7 +36,7 @@ impl Page {
             query.issue(IssueCode::TooSmall, "search", "must have at least 1 character");
         }
         Page {
-            page: query.integer_text("page", 0..=i64::MAX).unwrap_or(0),
+            page: query.integer_text("page", 0..=*ROW_ID.end()).unwrap_or(0),
             limit: query.integer_text("limit", 1..=100).unwrap_or(20),
         }
     }

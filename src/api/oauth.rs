@@ -12,6 +12,7 @@ use super::client_address::is_https;
 use super::extract::{PathTree, QueryTree};
 use super::frontend::{FrontendCaller, connection_config, query_text, text_members};
 use super::input::TextRule;
+use super::input::formats::PROVIDER_CONFIG_KEY;
 use super::openapi::{Caller, Operation, Tag};
 use super::prefers_html;
 use crate::app::App;
@@ -176,8 +177,11 @@ impl Attempt<'_> {
     }
 
     async fn find_integration(&self, app: &App, caller: &FrontendCaller) -> Result<OpenIntegration, Failed> {
-        let found = integrations::find(app, caller.environment.id, self.integration).await?;
         let unknown = || PopupError::new("provider_config_err", "There is no integration with this id.");
+        if !PROVIDER_CONFIG_KEY.accepts(self.integration) {
+            return Err(unknown().into());
+        }
+        let found = integrations::find(app, caller.environment.id, self.integration).await?;
         Ok(found.ok_or_else(unknown)?)
     }
 

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::view::SummaryBody;
 use crate::api::extract::{IntoApiError, QueryTree, SecretKey};
 use crate::api::input::tags::read_tags;
-use crate::api::input::{ObjectReader, TextRule, read_object};
+use crate::api::input::{ObjectReader, ROW_ID, TextRule, read_object};
 use crate::api::scope::ConnectionsList;
 use crate::app::SharedApp;
 use crate::db::connection_list::{Filter, list};
@@ -48,7 +48,7 @@ pub fn read_filter(query: &mut ObjectReader<'_>) -> Filter {
         limit: query.integer_text("limit", 1..=MAX_LIMIT).unwrap_or(DEFAULT_LIMIT),
         offset: 0,
     };
-    let page = query.integer_text("page", 0..=i64::MAX).unwrap_or(0);
+    let page = query.integer_text("page", 0..=*ROW_ID.end()).unwrap_or(0);
     filter.offset = page.saturating_mul(filter.limit);
     filter
 }

@@ -36,17 +36,19 @@ pub fn operations() -> Vec<Operation> {
             .refuses(404, &["not_found"]),
         set(Operation::post(METADATA, "set_metadata", "Replace the metadata of connections")),
         merge(Operation::patch(METADATA, "merge_metadata", "Merge into the metadata of connections")),
-        read(Operation::get(ONE, "get_connection", "Read a connection, its credentials fresh")),
-        Operation::patch(ONE, "update_connection", "Change a connection")
+        // The literal's other methods mean the connection of that name.
+        read(Operation::get(METADATA, "get_connection_metadata", "Read the connection `metadata`")),
+        delete(Operation::delete(METADATA, "delete_connection_metadata", "Delete the connection `metadata`")),
+        named(read(Operation::get(ONE, "get_connection", "Read a connection, its credentials fresh"))),
+        named(delete(Operation::delete(ONE, "delete_connection", "Delete a connection"))),
+        named(Operation::patch(ONE, "update_connection", "Change a connection"))
             .tag(Tag::Connections)
             .key::<ConnectionsUpdate>()
             .query(read_key)
-            .path_text("connection_id", &CONNECTION_ID)
             .body(|body| ConnectionPatch::read(body, |_| true))
             .answers::<Done>(200, "The connection is changed.")
             .refuses(400, &["unknown_provider_config"])
             .refuses(404, &["not_found"]),
-        delete(Operation::delete(ONE, "delete_connection", "Delete a connection")),
     ];
     operations.extend(deprecated());
     operations
@@ -58,16 +60,18 @@ fn deprecated() -> Vec<Operation> {
     const METADATA: &str = "/connection/metadata";
     const METADATA_OF_ONE: &str = "/connection/{connection_id}/metadata";
     let operations = vec![
-        list(Operation::get(ALL, "list_connections_deprecated", "List connections")),
+        list(Operation::get(ALL, "list_connections_old", "List connections")),
         import_flat(Operation::post(ALL, "import_flat_connection", "Import a connection")),
-        set(Operation::post(METADATA, "set_metadata_deprecated", "Replace the metadata of connections")),
-        merge(Operation::patch(
+        set(Operation::post(METADATA, "set_metadata_old", "Replace the metadata of connections")),
+        merge(Operation::patch(METADATA, "merge_metadata_old", "Merge into the metadata of connections")),
+        read(Operation::get(METADATA, "get_connection_metadata_old", "Read the connection `metadata`")),
+        delete(Operation::delete(
             METADATA,
-            "merge_metadata_deprecated",
-            "Merge into the metadata of connections",
+            "delete_connection_metadata_old",
+            "Delete the connection `metadata`",
         )),
-        read(Operation::get(ONE, "get_connection_deprecated", "Read a connection, its credentials fresh")),
-        delete(Operation::delete(ONE, "delete_connection_deprecated", "Delete a connection")),
+        named(read(Operation::get(ONE, "get_connection_old", "Read a connection, its credentials fresh"))),
+        named(delete(Operation::delete(ONE, "delete_connection_old", "Delete a connection"))),
         of_one(Operation::post(
             METADATA_OF_ONE,
             "set_metadata_of_one",
@@ -82,6 +86,10 @@ fn deprecated() -> Vec<Operation> {
         .answers_schema(200, "The body.", describe_object(read_whole)),
     ];
     operations.into_iter().map(Operation::deprecated).collect()
+}
+
+fn named(operation: Operation) -> Operation {
+    operation.path_text("connection_id", &CONNECTION_ID)
 }
 
 fn list(operation: Operation) -> Operation {
@@ -99,7 +107,7 @@ fn read(operation: Operation) -> Operation {
         .tag(Tag::Connections)
         .key::<ConnectionsRead>()
         .query(ReadQuery::read)
-        .path_text("connection_id", &CONNECTION_ID)
+        .refuses(400, &["invalid_uri_params"])
         .answers::<ConnectionBody>(200, "The connection.")
         .refuses(400, &["unknown_provider_config", "invalid_credentials"])
         .refuses(404, &["not_found"])
@@ -113,7 +121,7 @@ fn delete(operation: Operation) -> Operation {
         .tag(Tag::Connections)
         .key::<ConnectionsDelete>()
         .query(read_key)
-        .path_text("connection_id", &CONNECTION_ID)
+        .refuses(400, &["invalid_uri_params"])
         .answers::<Done>(200, "Whether there was something left to delete.")
         .refuses(400, &["unknown_connection"])
 }

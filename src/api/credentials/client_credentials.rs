@@ -43,6 +43,7 @@ pub fn operation() -> Operation {
         400,
         &[
             "invalid_json",
+            "invalid_body",
             "missing_client_id",
             "missing_client_secret",
             "missing_client_private_key",

@@ -76,7 +76,8 @@ impl TextRule {
     /// Whether `text` satisfies the form and the length.
     pub fn accepts(&self, text: &str) -> bool {
         let length = text_length(text);
-        self.format.is_none_or(|format| format.matches(text)) && (self.min..=self.max).contains(&length)
+        let has_form = self.format.is_none_or(|format| format.matches(text)) && is_storable(text);
+        has_form && (self.min..=self.max).contains(&length)
     }
 }
 
@@ -163,6 +164,11 @@ pub const FREQUENCY: TextRule =
 /// A private key as PEM, PKCS#1 or PKCS#8, surrounding white space allowed.
 pub const PRIVATE_KEY_PEM: TextRule =
     TextRule::form(Format::new("a PEM private key (PKCS#1 or PKCS#8)", is_private_key_pem), usize::MAX);
+
+/// No text holds U+0000: PostgreSQL cannot store it, and compares nothing with it.
+pub fn is_storable(text: &str) -> bool {
+    !text.contains('\0')
+}
 
 /// Length in UTF-16 code units, as JavaScript counts.
 pub fn text_length(text: &str) -> usize {

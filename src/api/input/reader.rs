@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 
-use super::formats::{TextRule, text_length};
+use super::formats::{TextRule, is_storable, text_length};
 use super::issue::{Issue, IssueCode, Issues};
 use super::shape::{self, Shape};
 
@@ -464,6 +464,8 @@ fn text_problems(text: &str, rule: &TextRule) -> impl Iterator<Item = (IssueCode
         .format
         .filter(|format| !format.matches(text))
         .map(|format| (IssueCode::InvalidFormat, format!("must be {}", format.description())));
+    let nul = || (IssueCode::InvalidFormat, "must not hold the character U+0000".to_owned());
+    let form = form.or_else(|| (!is_storable(text)).then(nul));
     let (min, max) = (rule.min, rule.max);
     let short = (length < min)
         .then(|| (IssueCode::TooSmall, format!("must have at least {min} {}", plural("character", min))));

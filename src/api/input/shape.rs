@@ -58,6 +58,9 @@ pub(super) fn describe<'a, T>(read: impl FnOnce(&mut ObjectReader<'a>) -> T) -> 
     (placeholder, reader.into_schema())
 }
 
+/// A text without U+0000.
+const STORABLE: &str = r"^[^\u0000]*$";
+
 /// A text under a rule.
 pub fn text(rule: &TextRule) -> Value {
     let mut schema = json!({"type": "string"});
@@ -66,6 +69,9 @@ pub fn text(rule: &TextRule) -> Value {
     }
     if rule.max < usize::MAX {
         schema["maxLength"] = json!(rule.max);
+    }
+    if rule.format.is_none() {
+        schema["pattern"] = json!(STORABLE);
     }
     if let Some(format) = rule.format {
         schema["description"] = json!(format!("Must be {}.", format.description()));
@@ -124,8 +130,12 @@ mod tests {
             });
         });
         let scopes = text(&SCOPES);
+        assert_eq!(
+            text(&TextRule::length(1, 2)),
+            json!({"type": "string", "minLength": 1, "maxLength": 2, "pattern": r"^[^\u0000]*$"})
+        );
         let variant = |kind: &str, member: &str| {
-            json!({"type": "object", "properties": {"type": {"const": kind}, member: {"type": "string"}},
+            json!({"type": "object", "properties": {"type": {"const": kind}, member: text(&TextRule::ANY)},
                 "required": ["type", member], "additionalProperties": false})
         };
         let expected = json!({
@@ -133,10 +143,10 @@ mod tests {
             "properties": {
                 "key": text(&PROVIDER_CONFIG_KEY),
                 "scopes": {"anyOf": [scopes, {"const": ""}]},
-                "end_user": {"type": "object", "properties": {"id": {"type": "string", "minLength": 1, "maxLength": 2}},
+                "end_user": {"type": "object", "properties": {"id": text(&TextRule::length(1, 2))},
                     "required": ["id"], "additionalProperties": false},
-                "tags": {"type": "object", "propertyNames": {"type": "string"},
-                    "additionalProperties": {"type": "string", "minLength": 1}},
+                "tags": {"type": "object", "propertyNames": text(&TextRule::ANY),
+                    "additionalProperties": text(&TextRule::NOT_EMPTY)},
                 "flag": {"type": "boolean"},
                 "id": {"type": ["integer", "string"], "minimum": 1, "maximum": 9, "pattern": "^[0-9]+$"},
                 "kind": {"enum": ["a", "b"]},

@@ -16,14 +16,8 @@ use crate::api::scope::{
 
 pub fn operations() -> Vec<Operation> {
     const ALL: &str = "/integrations";
-    const ONE: &str = "/integrations/{uniqueKey}";
-    let one = |operation: Operation| {
-        operation
-            .tag(Tag::Integrations)
-            .path_text("uniqueKey", &PROVIDER_CONFIG_KEY)
-            .refuses(404, &["not_found"])
-    };
-    vec![
+    const QUICKSTART: &str = "/integrations/quickstart";
+    let mut operations = vec![
         Operation::get(ALL, "list_integrations", "List integrations")
             .describe("A connect session sees those that it allows.")
             .tag(Tag::Integrations)
@@ -36,31 +30,42 @@ pub fn operations() -> Vec<Operation> {
             .no_query()
             .body(NewIntegration::read)
             .answers_data::<IntegrationBody>(200, "The new integration."),
-        Operation::post(
-            "/integrations/quickstart",
-            "create_quickstart_integration",
-            "Use a shared application",
-        )
-        .describe("This server has no shared applications, so the answer is always a refusal.")
-        .tag(Tag::Integrations)
-        .key::<IntegrationsCreate>()
-        .no_query()
-        .body(QuickstartIntegration::read),
-        one(Operation::get(ONE, "get_integration", "Read an integration"))
+        Operation::post(QUICKSTART, "create_quickstart_integration", "Use a shared application")
+            .describe("This server has no shared applications, so the answer is always a refusal.")
+            .tag(Tag::Integrations)
+            .key::<IntegrationsCreate>()
+            .no_query()
+            .body(QuickstartIntegration::read),
+        get_config(),
+    ];
+    let by_key =
+        one("/integrations/{uniqueKey}", ["get_integration", "update_integration", "delete_integration"]);
+    operations.extend(by_key.map(|operation| operation.path_text("uniqueKey", &PROVIDER_CONFIG_KEY)));
+    // The literal's other methods mean the integration of that name.
+    operations.extend(one(QUICKSTART, ["get_quickstart", "update_quickstart", "delete_quickstart"]));
+    operations
+}
+
+/// What one integration answers to.
+fn one(path: &'static str, [get, update, delete]: [&'static str; 3]) -> [Operation; 3] {
+    let operations = [
+        Operation::get(path, get, "Read an integration")
             .key::<IntegrationsRead>()
             .query(read_include)
             .answers_data::<IntegrationBody>(200, "The integration."),
-        one(Operation::patch(ONE, "update_integration", "Change an integration"))
+        Operation::patch(path, update, "Change an integration")
             .key::<IntegrationsUpdate>()
             .no_query()
             .body(IntegrationPatch::read)
             .answers_data::<IntegrationBody>(200, "The changed integration."),
-        one(Operation::delete(ONE, "delete_integration", "Delete an integration and its connections"))
+        Operation::delete(path, delete, "Delete an integration and its connections")
             .key::<IntegrationsDelete>()
             .no_query()
             .answers::<Done>(200, "The integration is gone."),
-        get_config(),
-    ]
+    ];
+    operations.map(|operation| {
+        operation.tag(Tag::Integrations).refuses(400, &["invalid_uri_params"]).refuses(404, &["not_found"])
+    })
 }
 
 fn get_config() -> Operation {

@@ -21,10 +21,6 @@ pub struct Sent<'r> {
     pub body: &'r [u8],
 }
 
-/// Literals beside a parameter whose other methods mean the thing of that name. The document has those methods under the
-/// parameter only.
-const ALSO_NAMES: [&str; 3] = ["/integrations/quickstart", "/connections/metadata", "/connection/metadata"];
-
 /// The operation that answers a method and path; `None` for those that are not in the document.
 pub fn find_operation(method: &str, target: &str) -> Option<&'static Operation> {
     let method = if method == "HEAD" { "GET" } else { method };
@@ -33,9 +29,8 @@ pub fn find_operation(method: &str, target: &str) -> Option<&'static Operation> 
     let fitting = || OPERATIONS.iter().filter(|operation| fits(operation.path, path));
     // A literal goes before a parameter, whatever the method.
     let fewest = fitting().map(|operation| parameters(&operation)).min()?;
-    let is_near = |operation: &&Operation| parameters(operation) == fewest || ALSO_NAMES.contains(&path);
-    let answers = |operation: &&Operation| operation.method.eq_ignore_ascii_case(method);
-    fitting().filter(is_near).filter(answers).min_by_key(parameters)
+    let is_meant = |operation: &&Operation| operation.method.eq_ignore_ascii_case(method);
+    fitting().filter(is_meant).find(|operation| parameters(operation) == fewest)
 }
 
 fn fits(pattern: &str, path: &str) -> bool {
