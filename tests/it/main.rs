@@ -27,6 +27,7 @@ mod proxy_raw;
 mod proxy_refusals;
 mod proxy_repeat;
 mod proxy_verification;
+mod rare_refusals;
 mod refresh;
 mod routes;
 mod support;

@@ -77,6 +77,13 @@ impl Ask {
         self
     }
 
+    /// A header whose value may be any bytes.
+    pub fn header_bytes(mut self, name: &str, value: &[u8]) -> Self {
+        let name = HeaderName::from_bytes(name.as_bytes()).expect("a header name");
+        self.headers.append(name, HeaderValue::from_bytes(value).expect("a header value"));
+        self
+    }
+
     pub fn json(self, body: &Value) -> Self {
         let text = body.to_string();
         self.header("content-type", "application/json").bytes(text)
