@@ -2,11 +2,15 @@
 
 use axum::Json;
 use axum::extract::State;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
+use utoipa::ToSchema;
 
+use super::body::{Data, Done};
 use super::environments::find_of_account;
 use super::extract::{AccountKey, IntoApiError, JsonBody, QueryTree};
 use super::input::{IssueCode, ObjectReader, ROW_ID, TextRule, read_nothing, read_object};
+use super::openapi::{Operation, Tag};
 use super::scope::{EnvironmentKeysCreate, EnvironmentKeysDelete};
 use crate::app::{App, SharedApp};
 use crate::auth::scopes;
@@ -38,6 +42,7 @@ impl Submitted {
 /// The member `scopes`: at least one of `allowed`.
 // IMPROVE: upstream makes keys with full access only.
 pub fn read_scopes(body: &mut ObjectReader<'_>, allowed: &[&str]) -> Option<Vec<String>> {
+    body.describes("scopes", || json!({"type": "array", "items": {"enum": allowed}, "minItems": 1}));
     let items = body.optional_list("scopes", allowed.len())?;
     if items.is_empty() {
         body.issue(IssueCode::TooSmall, "scopes", "must have at least 1 item");
@@ -55,36 +60,72 @@ pub fn read_scopes(body: &mut ObjectReader<'_>, allowed: &[&str]) -> Option<Vec<
     Some(chosen)
 }
 
+/// An API key as the answer to its creation shows it.
+#[derive(Serialize, ToSchema)]
+pub struct CreatedApiKey {
+    id: i64,
+    display_name: String,
+    scopes: Vec<String>,
+    secret: String,
+    #[schema(format = DateTime)]
+    created_at: String,
+}
+
+/// These routes in the OpenAPI document.
+pub fn operations() -> Vec<Operation> {
+    const PATH: &str = "/environment/api-keys";
+    vec![
+        Operation::post(PATH, "create_environment_key", "Create an API key of an environment")
+            .tag(Tag::Environments)
+            .key::<EnvironmentKeysCreate>()
+            .no_query()
+            .body(Submitted::read)
+            .answers_data::<CreatedApiKey>(200, "The key. Its secret is shown only here.")
+            .refuses(400, &["resource_capped"])
+            .refuses(404, &["not_found"])
+            .refuses(409, &["conflict"]),
+        Operation::delete(PATH, "delete_environment_key", "Revoke an API key of an environment")
+            .tag(Tag::Environments)
+            .key::<EnvironmentKeysDelete>()
+            .no_query()
+            .body(Revocation::read)
+            .answers::<Done>(200, "The key is revoked.")
+            .refuses(404, &["not_found"]),
+    ]
+}
+
 /// Makes an API key; the only answer that shows its secret.
 pub async fn create_environment_key(
     State(app): State<SharedApp>,
     key: AccountKey<EnvironmentKeysCreate>,
     QueryTree(query): QueryTree,
     JsonBody(body): JsonBody,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Data<CreatedApiKey>>, ApiError> {
     read_nothing(Some(&query)).in_query()?;
     let new = read_object(body.as_ref(), Submitted::read).in_body()?;
     let account_id = key.identity.account_id;
     let environment = find_of_account(&app, account_id, new.environment_id).await?.id;
     let owner = KeyOwner { account_id, environment_id: Some(environment) };
-    Ok(Json(json!({ "data": make_key(&app, owner, &new.display_name, &new.scopes).await? })))
+    let data = make_key(&app, owner, new.display_name, new.scopes).await?;
+    Ok(Json(Data { data }))
 }
 
 /// Makes a key and shows it, this one time with its secret.
 pub async fn make_key(
     app: &App,
     owner: KeyOwner,
-    display_name: &str,
-    scopes: &[String],
-) -> Result<Value, ApiError> {
-    let created = create_api_key(app, owner, NewApiKey { display_name, scopes, secret: None }).await?;
-    Ok(json!({
-        "id": created.id,
-        "display_name": display_name,
-        "scopes": scopes,
-        "secret": created.secret.expose(),
-        "created_at": format_millis_z(created.created_at),
-    }))
+    display_name: String,
+    scopes: Vec<String>,
+) -> Result<CreatedApiKey, ApiError> {
+    let new = NewApiKey { display_name: &display_name, scopes: &scopes, secret: None };
+    let created = create_api_key(app, owner, new).await?;
+    Ok(CreatedApiKey {
+        id: created.id.0,
+        display_name,
+        scopes,
+        secret: created.secret.expose().to_owned(),
+        created_at: format_millis_z(created.created_at),
+    })
 }
 
 /// The body of `DELETE /environment/api-keys`.
@@ -108,7 +149,7 @@ pub async fn delete_environment_key(
     key: AccountKey<EnvironmentKeysDelete>,
     QueryTree(query): QueryTree,
     JsonBody(body): JsonBody,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Done>, ApiError> {
     read_nothing(Some(&query)).in_query()?;
     let Revocation { environment_id, key_id } = read_object(body.as_ref(), Revocation::read).in_body()?;
     let account_id = key.identity.account_id;
@@ -120,9 +161,9 @@ pub async fn delete_environment_key(
 ///
 /// # Errors
 /// 404 `not_found`.
-pub async fn revoke_key(app: &App, owner: KeyOwner, id: ApiKeyId) -> Result<Json<Value>, ApiError> {
+pub async fn revoke_key(app: &App, owner: KeyOwner, id: ApiKeyId) -> Result<Json<Done>, ApiError> {
     if !delete_api_key(app, owner, id).await? {
         return Err(ApiError::not_found("There is no such API key."));
     }
-    Ok(Json(json!({ "success": true })))
+    Ok(Json(Done::YES))
 }

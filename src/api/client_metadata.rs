@@ -5,12 +5,14 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::extract::{IntoApiError, PathTree};
 use super::input::formats::{PROVIDER_CONFIG_KEY, UUID};
 use super::input::{ObjectReader, read_object};
+use super::openapi::{Operation, Tag};
 use crate::app::{App, SharedApp};
 use crate::auth::AuthMode;
 use crate::db::environments::{self, Environment};
@@ -22,6 +24,31 @@ fn read_path(path: &mut ObjectReader<'_>) -> (Uuid, String) {
     let environment = path.required_text("environmentUuid", &UUID);
     let unique_key = path.required_text("providerConfigKey", &PROVIDER_CONFIG_KEY);
     (Uuid::parse_str(&environment).unwrap_or_default(), unique_key)
+}
+
+/// A client of RFC 7591, section 2.
+#[derive(Serialize, ToSchema)]
+struct ClientMetadata {
+    client_id: String,
+    client_name: String,
+    client_uri: String,
+    redirect_uris: [String; 1],
+    grant_types: [&'static str; 2],
+    response_types: [&'static str; 1],
+    token_endpoint_auth_method: &'static str,
+}
+
+/// This route in the OpenAPI document.
+pub fn operations() -> Vec<Operation> {
+    const PATH: &str = "/oauth/client-metadata/{environmentUuid}/{providerConfigKey}";
+    vec![
+        Operation::get(PATH, "get_client_metadata", "Who this server is to an authorization server")
+            .tag(Tag::Authorization)
+            .path_text("environmentUuid", &UUID)
+            .path_text("providerConfigKey", &PROVIDER_CONFIG_KEY)
+            .answers::<ClientMetadata>(200, "The client, whose id is the address of this document.")
+            .refuses(404, &["unknown_environment", "unknown_provider_config", "feature_disabled"]),
+    ]
 }
 
 /// The client that this server is for one integration.
@@ -46,15 +73,15 @@ fn missing(code: &'static str, what: &str) -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, code, format!("There is no such {what}."))
 }
 
-fn document(app: &App, environment: &Environment, integration: &OpenIntegration) -> Value {
+fn document(app: &App, environment: &Environment, integration: &OpenIntegration) -> ClientMetadata {
     let http = &app.config.http;
-    json!({
-        "client_id": client_metadata_url(http, environment.uuid, &integration.row.unique_key),
-        "client_name": integration.row.display_name.as_deref().unwrap_or("Hitchpost"),
-        "client_uri": http.server_url,
-        "redirect_uris": [callback_url(http, environment)],
-        "grant_types": ["authorization_code", "refresh_token"],
-        "response_types": ["code"],
-        "token_endpoint_auth_method": "none",
-    })
+    ClientMetadata {
+        client_id: client_metadata_url(http, environment.uuid, &integration.row.unique_key),
+        client_name: integration.row.display_name.clone().unwrap_or_else(|| "Hitchpost".to_owned()),
+        client_uri: http.server_url.clone(),
+        redirect_uris: [callback_url(http, environment)],
+        grant_types: ["authorization_code", "refresh_token"],
+        response_types: ["code"],
+        token_endpoint_auth_method: "none",
+    }
 }

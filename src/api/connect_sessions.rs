@@ -9,13 +9,18 @@ use axum::http::StatusCode;
 use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 pub use create::{create_connect_session, create_operator_session, create_reconnect_session};
 
-use self::input::Defaults;
+use self::create::OpenedSession;
+use self::input::{Defaults, ReconnectRequest, SessionRequest};
+use super::body::Data;
 use super::connections::EndUserBody;
 use super::extract::{IntoApiError, JsonBody, QueryTree, SessionToken};
 use super::input::read_nothing;
+use super::openapi::{Caller, Operation, Tag};
+use super::scope::ConnectSessionsWrite;
 use crate::app::{App, SharedApp};
 use crate::connections::session_end_user;
 use crate::crypto::CryptoError;
@@ -25,23 +30,54 @@ use crate::environments::connect_ui::{self, ConnectUiSettings};
 use crate::error::ApiError;
 
 /// What Connect UI needs to know about its session.
-#[derive(Serialize)]
-struct SessionBody {
+#[derive(Serialize, ToSchema)]
+#[schema(as = ConnectSession)]
+pub struct SessionBody {
     // Wire: camel case among snake case.
     #[serde(rename = "endUser")]
+    #[schema(required)]
     end_user: Option<EndUserBody>,
     #[serde(rename = "connectUISettings")]
+    #[schema(value_type = Object)]
     settings: ConnectUiSettings,
     #[serde(skip_serializing_if = "Option::is_none")]
     allowed_integrations: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<std::collections::HashMap<String, Defaults>>)]
     integrations_config_defaults: Option<IndexMap<String, Defaults>>,
     #[serde(rename = "isReconnecting", skip_serializing_if = "std::ops::Not::not")]
     is_reconnecting: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     overrides: Option<Value>,
     #[serde(rename = "websocketsPath")]
     websockets_path: String,
+}
+
+/// These routes in the OpenAPI document.
+pub fn operations() -> Vec<Operation> {
+    const OPENED: &str = "The session. Its token is shown only here.";
+    let create =
+        |operation: Operation| operation.tag(Tag::ConnectSessions).key::<ConnectSessionsWrite>().no_query();
+    let own = |operation: Operation| {
+        operation.tag(Tag::ConnectSessions).caller(Caller::Session).no_query().no_body()
+    };
+    vec![
+        create(Operation::post("/connect/sessions", "create_connect_session", "Open a session"))
+            .body(|body| SessionRequest::read(body, |_| true))
+            .answers_data::<OpenedSession>(201, OPENED),
+        create(Operation::post(
+            "/connect/sessions/reconnect",
+            "create_reconnect_session",
+            "Open a session that authorizes a connection again",
+        ))
+        .body(|body| ReconnectRequest::read(body, |_| true))
+        .answers_data::<OpenedSession>(201, OPENED),
+        own(Operation::get("/connect/session", "get_connect_session", "Read one's own session"))
+            .answers_data::<SessionBody>(200, "What Connect UI needs to know."),
+        own(Operation::delete("/connect/session", "delete_connect_session", "End one's own session"))
+            .answers_nothing(204, "The token is unusable from now on."),
+    ]
 }
 
 /// The caller's own session.
@@ -50,7 +86,7 @@ pub async fn get_connect_session(
     caller: SessionToken,
     QueryTree(query): QueryTree,
     JsonBody(body): JsonBody,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Data<SessionBody>>, ApiError> {
     read_nothing(Some(&query)).in_query()?;
     read_nothing(body.as_ref()).in_body()?;
     let session = caller.session;
@@ -63,7 +99,7 @@ pub async fn get_connect_session(
         overrides: session.overrides,
         websockets_path: app.config.http.websocket_path.clone(),
     };
-    Ok(Json(json!({ "data": body })))
+    Ok(Json(Data { data: body }))
 }
 
 /// Ends the caller's own session; its token is unusable from now on.

@@ -7,6 +7,7 @@ mod input;
 mod list;
 mod metadata;
 mod metadata_of_one;
+mod operations;
 mod read;
 mod view;
 
@@ -18,6 +19,7 @@ pub use import::import_connection;
 pub use list::list_connections;
 pub use metadata::{merge_metadata, set_metadata};
 pub use metadata_of_one::{merge_metadata_of_one, set_metadata_of_one};
+pub use operations::operations;
 pub use read::get_connection;
 pub use view::EndUserBody;
 

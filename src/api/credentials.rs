@@ -13,12 +13,12 @@ mod two_step;
 
 use axum::Json;
 use axum::extract::State;
-use serde_json::Value;
 
-use self::attempt::{Attempt, Legacy};
+use self::attempt::{Attempt, ConnectionIds, Legacy, describe};
 use super::extract::{IntoApiError, JsonBody, PathTree, QueryTree};
 use super::frontend::FrontendCaller;
-use super::input::{TextRule, read_nothing, read_object};
+use super::input::{ObjectReader, TextRule, read_nothing, read_object};
+use super::openapi::Operation;
 use crate::app::SharedApp;
 use crate::auth::{AuthMode, Credentials};
 use crate::error::ApiError;
@@ -36,6 +36,35 @@ pub use two_step::connect_two_step;
 /// Bytes of a key or password; some providers' keys are whole JSON documents.
 const LONGEST_SECRET: usize = 64 * 1024;
 
+/// These routes in the OpenAPI document.
+pub fn operations() -> Vec<Operation> {
+    const API_KEY: &str = "/api-auth/api-key/{provider_config_key}";
+    const BASIC: &str = "/api-auth/basic/{provider_config_key}";
+    const NONE: &str = "/auth/unauthenticated/{provider_config_key}";
+    vec![
+        client_credentials::operation(),
+        describe(Operation::post(API_KEY, "connect_api_key", "Connect with an API key"), Legacy::No)
+            .body(read_api_key)
+            .refuses(400, &["connection_test_failed"]),
+        describe(Operation::post(BASIC, "connect_basic", "Connect with a username and password"), Legacy::No)
+            .body(read_basic)
+            .refuses(400, &["connection_test_failed"]),
+        describe(Operation::post(NONE, "connect_unauthenticated", "Connect without credentials"), Legacy::No)
+            .no_body(),
+    ]
+}
+
+fn read_api_key(body: &mut ObjectReader<'_>) -> Credentials {
+    Credentials::ApiKey { api_key: body.required_text("apiKey", &TextRule::length(1, LONGEST_SECRET)) }
+}
+
+fn read_basic(body: &mut ObjectReader<'_>) -> Credentials {
+    Credentials::Basic {
+        username: body.required_text("username", &TextRule::length(0, LONGEST_SECRET)),
+        password: body.required_text("password", &TextRule::length(0, LONGEST_SECRET)),
+    }
+}
+
 /// Connects with an API key, after the provider accepted it.
 pub async fn connect_api_key(
     caller: FrontendCaller,
@@ -43,11 +72,8 @@ pub async fn connect_api_key(
     QueryTree(query): QueryTree,
     PathTree(path): PathTree,
     JsonBody(body): JsonBody,
-) -> Result<Json<Value>, ApiError> {
-    let credentials = read_object(body.as_ref(), |body| Credentials::ApiKey {
-        api_key: body.required_text("apiKey", &TextRule::length(1, LONGEST_SECRET)),
-    })
-    .in_body()?;
+) -> Result<Json<ConnectionIds>, ApiError> {
+    let credentials = read_object(body.as_ref(), read_api_key).in_body()?;
     let attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::ApiKey, Legacy::No).await?;
     attempt.verify_and_store(&app, &credentials).await
 }
@@ -59,12 +85,8 @@ pub async fn connect_basic(
     QueryTree(query): QueryTree,
     PathTree(path): PathTree,
     JsonBody(body): JsonBody,
-) -> Result<Json<Value>, ApiError> {
-    let credentials = read_object(body.as_ref(), |body| Credentials::Basic {
-        username: body.required_text("username", &TextRule::length(0, LONGEST_SECRET)),
-        password: body.required_text("password", &TextRule::length(0, LONGEST_SECRET)),
-    })
-    .in_body()?;
+) -> Result<Json<ConnectionIds>, ApiError> {
+    let credentials = read_object(body.as_ref(), read_basic).in_body()?;
     let attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::Basic, Legacy::No).await?;
     attempt.verify_and_store(&app, &credentials).await
 }
@@ -76,7 +98,7 @@ pub async fn connect_unauthenticated(
     QueryTree(query): QueryTree,
     PathTree(path): PathTree,
     JsonBody(body): JsonBody,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<ConnectionIds>, ApiError> {
     read_nothing(body.as_ref()).in_body()?;
     let attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::None, Legacy::No).await?;
     attempt.store(&app, &Credentials::None).await

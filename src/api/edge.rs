@@ -34,12 +34,23 @@ const SECURITY_HEADERS: [(HeaderName, HeaderValue); 7] = [
 
 /// Where an extractor leaves the state of the caller's rate limit for the answer's headers.
 #[derive(Clone, Default)]
-pub struct RateLimitSlot(Arc<OnceLock<Usage>>);
+pub struct RateLimitSlot(Arc<Limits>);
+
+#[derive(Default)]
+struct Limits {
+    first: OnceLock<Usage>,
+    blocking: OnceLock<Usage>,
+}
 
 impl RateLimitSlot {
     pub fn set(&self, usage: Usage) {
-        // The first limit of a request is the one that its headers tell.
-        let _ = self.0.set(usage);
+        let limit = if usage.is_blocked { &self.0.blocking } else { &self.0.first };
+        let _ = limit.set(usage);
+    }
+
+    /// The limit that the headers tell: the one that blocked the request, else its first.
+    fn told(&self) -> Option<&Usage> {
+        self.0.blocking.get().or_else(|| self.0.first.get())
     }
 }
 
@@ -125,7 +136,7 @@ fn finish(app: &App, cors: Cors, mut response: Response, id: &str, slot: &RateLi
     if !from_provider && headers.get(header::CONTENT_TYPE).is_some_and(|value| value == "application/json") {
         headers.insert(header::CONTENT_TYPE, JSON);
     }
-    if let Some(usage) = slot.0.get().filter(|_| !from_provider) {
+    if let Some(usage) = slot.told().filter(|_| !from_provider) {
         add_rate_limit(headers, usage, app);
     }
     response

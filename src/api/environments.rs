@@ -3,12 +3,16 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
+use super::body::Data;
 use super::extract::{AccountKey, IntoApiError, JsonBody, QueryTree};
 use super::input::formats::{ENVIRONMENT_NAME, URL};
 use super::input::{ObjectReader, TextRule, read_nothing, read_object};
 use super::last_segment::LastSegment;
+use super::openapi::{Operation, Tag};
 use super::scope::{EnvironmentsCreate, EnvironmentsDelete};
 use crate::app::{App, SharedApp};
 use crate::crypto::Secret;
@@ -82,13 +86,42 @@ fn read_header(header: &mut ObjectReader<'_>) -> (String, String) {
     (header.required_text("name", &HEADER_NAME), header.required_text("value", &HEADER_VALUE))
 }
 
+#[derive(Serialize, ToSchema)]
+pub struct CreatedEnvironment {
+    id: i64,
+    name: String,
+}
+
+/// These routes in the OpenAPI document.
+pub fn operations() -> Vec<Operation> {
+    vec![
+        Operation::post("/environments", "create_environment", "Create an environment")
+            .tag(Tag::Environments)
+            .key::<EnvironmentsCreate>()
+            .no_query()
+            .body(Submitted::read)
+            .answers_data::<CreatedEnvironment>(200, "The environment; its keys are not shown.")
+            .refuses(400, &["invalid_is_prod_flag"])
+            .refuses(409, &["conflict"]),
+        Operation::delete("/environments/{environmentId}", "delete_environment", "Delete an environment")
+            .describe("Deletes everything in it.")
+            .tag(Tag::Environments)
+            .key::<EnvironmentsDelete>()
+            .no_query()
+            .path_id("environmentId")
+            .answers_nothing(204, "The environment is gone.")
+            .refuses(400, &["cannot_delete_prod_environment"])
+            .refuses(404, &["not_found"]),
+    ]
+}
+
 /// Creates an environment with its keys, which are not shown.
 pub async fn create_environment(
     State(app): State<SharedApp>,
     key: AccountKey<EnvironmentsCreate>,
     QueryTree(query): QueryTree,
     JsonBody(body): JsonBody,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Data<CreatedEnvironment>>, ApiError> {
     read_nothing(Some(&query)).in_query()?;
     let may_set_production = key.identity.has_scope(SET_PRODUCTION);
     create(&app, key.identity.account_id, may_set_production, body.as_ref()).await
@@ -100,7 +133,7 @@ pub async fn create(
     account: AccountId,
     may_set_production: bool,
     body: Option<&Value>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Data<CreatedEnvironment>>, ApiError> {
     let submitted = read_object(body, Submitted::read).in_body()?;
     if submitted.is_production() && !may_set_production {
         return Err(ApiError::forbidden(format!("This API key needs the scope {SET_PRODUCTION}.")));
@@ -108,7 +141,7 @@ pub async fn create(
     check_production(&submitted.name, &submitted.name, submitted.is_production)?;
     let new = submitted.into_new();
     let id = environments::create_announced(app, account, &new).await?;
-    Ok(Json(json!({ "data": { "id": id, "name": new.name } })))
+    Ok(Json(Data { data: CreatedEnvironment { id: id.0, name: new.name } }))
 }
 
 /// Deletes an environment with everything in it.

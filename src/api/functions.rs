@@ -3,12 +3,16 @@
 
 use axum::Json;
 use axum::extract::State;
+use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
+use super::body::Done;
 use super::extract::{IntoApiError, PathTree, QueryTree, SecretKey};
 use super::input::formats::{FUNCTION_NAME, PROVIDER_CONFIG_KEY};
-use super::input::{IssueCode, ObjectReader, TextRule, read_object};
+use super::input::{IssueCode, ObjectReader, ROW_ID, TextRule, read_object};
 use super::integrations::find_row;
+use super::openapi::{Operation, Tag};
 use super::scope::{FunctionsDelete, FunctionsList, FunctionsRead};
 use crate::app::{App, SharedApp};
 use crate::db::EnvironmentId;
@@ -32,10 +36,14 @@ impl Page {
             query.issue(IssueCode::TooSmall, "search", "must have at least 1 character");
         }
         Page {
-            page: query.integer_text("page", 0..=i64::MAX).unwrap_or(0),
+            page: query.integer_text("page", 0..=*ROW_ID.end()).unwrap_or(0),
             limit: query.integer_text("limit", 1..=100).unwrap_or(20),
         }
     }
+}
+
+fn read_deletable(query: &mut ObjectReader<'_>) {
+    query.required_one_of("type", &DELETABLE);
 }
 
 fn read_kind(query: &mut ObjectReader<'_>) {
@@ -49,18 +57,69 @@ fn read_path(path: &mut ObjectReader<'_>) -> String {
     unique_key
 }
 
+/// Where a list is cut.
+#[derive(Serialize, ToSchema)]
+struct Pagination {
+    total: i64,
+    page: i64,
+    limit: i64,
+}
+
+/// One page of functions.
+#[derive(Serialize, ToSchema)]
+pub struct FunctionPage {
+    #[schema(value_type = Vec<Object>)]
+    data: [Value; 0],
+    pagination: Pagination,
+}
+
+/// These routes in the OpenAPI document.
+pub fn operations() -> Vec<Operation> {
+    const LIST: &str = "/integrations/{uniqueKey}/functions";
+    const ONE: &str = "/integrations/{uniqueKey}/functions/{name}";
+    const CODE: &str = "/integrations/{uniqueKey}/functions/{name}/code";
+    let named = |operation: Operation| {
+        operation
+            .tag(Tag::Functions)
+            .path_text("uniqueKey", &PROVIDER_CONFIG_KEY)
+            .path_text("name", &FUNCTION_NAME)
+            .refuses(404, &["not_found"])
+    };
+    let function =
+        json!({"type": "object", "properties": {"data": {"type": "object"}}, "required": ["data"]});
+    vec![
+        Operation::get(LIST, "list_functions", "List the functions of an integration")
+            .tag(Tag::Functions)
+            .key::<FunctionsList>()
+            .query(Page::read)
+            .path_text("uniqueKey", &PROVIDER_CONFIG_KEY)
+            .answers::<FunctionPage>(200, "One page.")
+            .refuses(404, &["not_found"]),
+        named(Operation::get(ONE, "get_function", "Read a function").key::<FunctionsRead>().query(read_kind))
+            .answers_schema(200, "The function.", function.clone()),
+        named(Operation::get(CODE, "get_function_code", "Read the code of a function"))
+            .key::<FunctionsRead>()
+            .query(read_kind)
+            .answers_schema(200, "The code.", function),
+        named(Operation::delete(ONE, "delete_function", "Delete a function"))
+            .key::<FunctionsDelete>()
+            .query(read_deletable)
+            .answers::<Done>(200, "The function is gone."),
+    ]
+}
+
 /// Functions of an integration, page by page.
 pub async fn list_functions(
     State(app): State<SharedApp>,
     key: SecretKey<FunctionsList>,
     QueryTree(query): QueryTree,
     PathTree(path): PathTree,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<FunctionPage>, ApiError> {
     let Page { page, limit } = read_object(Some(&query), Page::read).in_query()?;
     let unique_key =
         read_object(Some(&path), |path| path.required_text("uniqueKey", &PROVIDER_CONFIG_KEY)).in_path()?;
     find_row(&app, key.environment.id, &unique_key).await?;
-    Ok(Json(json!({ "data": [], "pagination": { "total": 0, "page": page, "limit": limit } })))
+    Ok(Json(FunctionPage { data: [], pagination: Pagination { total: 0, page, limit } }))
 }
 
 /// One function.
@@ -95,7 +154,7 @@ pub async fn delete_function(
     QueryTree(query): QueryTree,
     PathTree(path): PathTree,
 ) -> Result<Json<Value>, ApiError> {
-    read_object(Some(&query), |query| query.required_one_of("type", &DELETABLE)).in_query()?;
+    read_object(Some(&query), read_deletable).in_query()?;
     let unique_key = read_object(Some(&path), read_path).in_path()?;
     refuse(&app, key.environment.id, &unique_key).await
 }

@@ -30,6 +30,7 @@ mod issue;
 mod query;
 mod reader;
 mod scalars;
+pub mod shape;
 pub mod tags;
 mod webhook_url;
 

@@ -2,6 +2,7 @@
 
 mod deprecated;
 pub mod input;
+mod operations;
 mod settings;
 mod view;
 
@@ -13,8 +14,10 @@ use serde_json::{Value, json};
 
 pub use self::deprecated::get_config;
 use self::input::{IntegrationPatch, NewIntegration, QuickstartIntegration, Settings};
+pub use self::operations::operations;
 use self::settings::{apply, check_client, default_scopes, merge_values, refused, require_client};
 use self::view::IntegrationBody;
+use super::body::{Data, Done};
 use super::extract::{IntoApiError, JsonBody, KeyOrSession, QueryTree, SecretKey};
 use super::input::formats::PROVIDER_CONFIG_KEY;
 use super::input::{IssueCode, Issues, ObjectReader, read_nothing, read_object};
@@ -40,7 +43,7 @@ pub async fn list_integrations(
     State(app): State<SharedApp>,
     caller: KeyOrSession<IntegrationsList>,
     QueryTree(query): QueryTree,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Data<Vec<IntegrationBody>>>, ApiError> {
     read_nothing(Some(&query)).in_query()?;
     let allowed = match &caller {
         KeyOrSession::Session(session) => session.session.allowed_integrations.as_deref(),
@@ -53,7 +56,7 @@ pub async fn list_integrations(
         Ok(IntegrationBody::new(&app, &integration))
     });
     let data = bodies.collect::<Result<Vec<_>, ApiError>>()?;
-    Ok(Json(json!({ "data": data })))
+    Ok(Json(Data { data }))
 }
 
 /// Creates an integration.
@@ -62,7 +65,7 @@ pub async fn create_integration(
     key: SecretKey<IntegrationsCreate>,
     QueryTree(query): QueryTree,
     JsonBody(body): JsonBody,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Data<IntegrationBody>>, ApiError> {
     read_nothing(Some(&query)).in_query()?;
     let new = read_object(body.as_ref(), NewIntegration::read).in_body()?;
     let stored = create(&app, key.environment.id, new).await?;
@@ -112,7 +115,7 @@ pub async fn create_quickstart_integration(
     _key: SecretKey<IntegrationsCreate>,
     QueryTree(query): QueryTree,
     JsonBody(body): JsonBody,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Data<IntegrationBody>>, ApiError> {
     read_nothing(Some(&query)).in_query()?;
     let new = read_object(body.as_ref(), QuickstartIntegration::read).in_body()?;
     find_provider(&app, &new.provider)?;
@@ -134,7 +137,7 @@ pub async fn get_integration(
     key: SecretKey<IntegrationsRead>,
     QueryTree(query): QueryTree,
     segment: LastSegment,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Data<IntegrationBody>>, ApiError> {
     let include = read_object(Some(&query), read_include).in_query()?;
     let unique_key = segment.read("uniqueKey", &PROVIDER_CONFIG_KEY)?;
     let (integration, _) = find_integration(&app, key.environment.id, &unique_key).await?;
@@ -146,10 +149,14 @@ pub async fn get_integration(
     if include.credentials && key.identity.has_scope(READ_CREDENTIALS) {
         body = body.with_credentials(&integration);
     }
-    Ok(Json(json!({ "data": body })))
+    Ok(Json(Data { data: body }))
 }
 
 fn read_include(query: &mut ObjectReader<'_>) -> Include {
+    query.describes("include", || {
+        let choice = json!({"enum": ["webhook", "credentials"]});
+        json!({"anyOf": [choice, {"type": "array", "items": choice}]})
+    });
     let mut include = Include::default();
     let values = match query.value("include") {
         Some(Value::Array(values)) => values.as_slice(),
@@ -173,7 +180,7 @@ pub async fn update_integration(
     QueryTree(query): QueryTree,
     JsonBody(body): JsonBody,
     segment: LastSegment,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Data<IntegrationBody>>, ApiError> {
     read_nothing(Some(&query)).in_query()?;
     let patch = read_object(body.as_ref(), IntegrationPatch::read).in_body()?;
     let unique_key = segment.read("uniqueKey", &PROVIDER_CONFIG_KEY)?;
@@ -223,11 +230,11 @@ pub async fn delete_integration(
     key: SecretKey<IntegrationsDelete>,
     QueryTree(query): QueryTree,
     segment: LastSegment,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Done>, ApiError> {
     read_nothing(Some(&query)).in_query()?;
     let unique_key = segment.read("uniqueKey", &PROVIDER_CONFIG_KEY)?;
     remove(&app, key.environment.id, &unique_key).await?;
-    Ok(Json(json!({ "success": true })))
+    Ok(Json(Done::YES))
 }
 
 /// Deletes an integration with all its connections.
@@ -241,9 +248,9 @@ pub async fn remove(app: &App, environment: EnvironmentId, unique_key: &str) -> 
     Ok(())
 }
 
-fn answer(app: &App, row: Integration) -> Result<Json<Value>, ApiError> {
+fn answer(app: &App, row: Integration) -> Result<Json<Data<IntegrationBody>>, ApiError> {
     let integration = OpenIntegration::open(app, row)?;
-    Ok(Json(json!({ "data": IntegrationBody::new(app, &integration) })))
+    Ok(Json(Data { data: IntegrationBody::new(app, &integration) }))
 }
 
 fn unknown_integration() -> ApiError {

@@ -1,6 +1,7 @@
 //! The public HTTP API. This file is the list of every route, in the order of the reference documentation.
 
 pub mod api_keys;
+mod body;
 mod cli_version;
 pub mod client_address;
 mod client_metadata;
@@ -20,6 +21,7 @@ pub mod json;
 pub mod last_segment;
 mod loose_body;
 mod oauth;
+pub mod openapi;
 pub mod operator;
 mod own_environment;
 pub mod path;
@@ -197,6 +199,7 @@ fn plain_routes() -> Vec<Route> {
             "/oauth/client-metadata/{environmentUuid}/{providerConfigKey}",
             get(client_metadata::get_client_metadata),
         ),
+        ("/openapi.json", get(openapi::get_openapi)),
         ("/health", get(health::get_health)),
         ("/ready", get(health::get_ready)),
         ("/providers.json", get(providers::get_raw_catalog)),

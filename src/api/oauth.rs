@@ -6,12 +6,15 @@ mod page;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::client_address::is_https;
 use super::extract::{PathTree, QueryTree};
 use super::frontend::{FrontendCaller, connection_config, query_text, text_members};
+use super::input::TextRule;
+use super::input::formats::PROVIDER_CONFIG_KEY;
+use super::openapi::{Caller, Operation, Tag};
 use super::prefers_html;
 use crate::app::App;
 use crate::app::SharedApp;
@@ -26,6 +29,57 @@ use page::Page;
 pub use installation::get_app_auth_connect;
 
 const COOKIE_SECONDS: i64 = 3600;
+
+/// The popup's routes in the OpenAPI document.
+pub fn operations() -> Vec<Operation> {
+    let any_text = || json!({"type": "string"});
+    let texts = || json!({"type": "object", "additionalProperties": {"type": "string"}});
+    let page = || json!({"type": "string"});
+    let connect = Operation::get(
+        "/oauth/connect/{provider_config_key}",
+        "get_oauth_connect",
+        "Send a popup to the provider's sign-in",
+    );
+    let connect = ["connection_id", "hmac", "ws_client_id", "user_scope"]
+        .into_iter()
+        .fold(connect, |connect, name| connect.parameter("query", name, any_text()));
+    let connect = ["params", "authorization_params", "credentials"]
+        .into_iter()
+        .fold(connect, |connect, name| connect.object_parameter(name, texts()));
+    let callback = Operation::get("/oauth/callback", "get_oauth_callback", "End a sign-in");
+    let callback = [
+        "state",
+        "payload",
+        "customField",
+        "code",
+        "error",
+        "error_description",
+        "installation_id",
+        "setup_action",
+    ]
+    .into_iter()
+    .fold(callback, |callback, name| callback.parameter("query", name, any_text()));
+    vec![
+        connect
+            .describe(
+                "Errors are pages for browsers and JSON for others; the waiting websocket hears them too.",
+            )
+            .tag(Tag::Authorization)
+            .caller(Caller::Browser)
+            .path_text("provider_config_key", &TextRule::ANY)
+            .answers_nothing(302, "To the provider.")
+            .answer_header(302, "Location", "Location")
+            .refuses(400, &["invalid_query_params", "integration_not_allowed", "invalid_connection"])
+            .refuses_with_pages(),
+        callback
+            .describe("Where providers send browsers back to. The `state` is the credential.")
+            .tag(Tag::Authorization)
+            .answers_with(200, "A page that tells its opener and closes itself.", "text/html", page())
+            .answers_nothing(302, "Back to where an app was installed.")
+            .answer_header(302, "Location", "Location")
+            .refuses_with_pages(),
+    ]
+}
 
 /// Sends the popup to the provider. Authenticated by the connect session or the public key in its query.
 pub async fn get_oauth_connect(
@@ -127,8 +181,11 @@ impl Attempt<'_> {
     }
 
     async fn find_integration(&self, app: &App, caller: &FrontendCaller) -> Result<OpenIntegration, Failed> {
-        let found = integrations::find(app, caller.environment.id, self.integration).await?;
         let unknown = || PopupError::new("provider_config_err", "There is no integration with this id.");
+        if !PROVIDER_CONFIG_KEY.accepts(self.integration) {
+            return Err(unknown().into());
+        }
+        let found = integrations::find(app, caller.environment.id, self.integration).await?;
         Ok(found.ok_or_else(unknown)?)
     }
 

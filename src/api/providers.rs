@@ -8,12 +8,70 @@ use serde_json::{Value, json};
 
 use super::extract::{AnyAddress, IntoApiError, KeyOrSession, PathTree, QueryTree, SecretKey};
 use super::input::formats::{PROVIDER_CONFIG_KEY, PROVIDER_NAME};
-use super::input::{TextRule, read_nothing, read_object};
+use super::input::{ObjectReader, TextRule, read_nothing, read_object};
 use super::last_segment::LastSegment;
+use super::openapi::{Caller, Operation, Tag};
 use super::scope::AnyInEnvironment;
 use crate::app::SharedApp;
 use crate::crypto::sha256;
 use crate::error::ApiError;
+
+/// `<provider>.svg`.
+const FILE: TextRule = TextRule::length(1, 260);
+
+/// These routes in the OpenAPI document.
+pub fn operations() -> Vec<Operation> {
+    const LOGO: &str = "/images/template-logos/{file}";
+    // The definition is data of the catalog and is passed on as it is; these members are always there.
+    let provider = json!({
+        "type": "object",
+        "description": "A provider in the grammar of the catalog.",
+        "required": ["name", "display_name", "auth_mode", "logo_url"],
+        "properties": {
+            "name": {"type": "string"},
+            "display_name": {"type": "string"},
+            "auth_mode": {"type": "string"},
+            "logo_url": {"type": "string"},
+        },
+    });
+    let one = json!({"type": "object", "properties": {"data": provider}, "required": ["data"]});
+    let list = |items| json!({"type": "object", "properties": {"data": {"type": "array", "items": items}}, "required": ["data"]});
+    let all = json!({"type": "object", "additionalProperties": {"type": "object"}});
+    vec![
+        Operation::get("/providers", "list_providers", "List providers")
+            .tag(Tag::Providers)
+            .key_or_session::<AnyInEnvironment>()
+            .query(read_search)
+            .answers_schema(200, "The providers whose name contains `search`, or all.", list(provider)),
+        Operation::get("/providers/{provider}", "get_provider", "Read a provider")
+            .tag(Tag::Providers)
+            .key_or_session::<AnyInEnvironment>()
+            .no_query()
+            .path_text("provider", &PROVIDER_NAME)
+            .answers_schema(200, "The provider.", one)
+            .refuses(404, &["not_found"]),
+        Operation::get("/providers/{provider}/templates", "list_templates", "List ready-made functions")
+            .describe("This server comes with none.")
+            .tag(Tag::Providers)
+            .key::<AnyInEnvironment>()
+            .no_query()
+            .path_text("provider", &PROVIDER_NAME)
+            .answers_schema(200, "None.", list(json!({"type": "object"}))),
+        Operation::get("/providers.json", "get_raw_catalog", "Read the whole catalog")
+            .tag(Tag::Providers)
+            .caller(Caller::Address)
+            .answers_schema(200, "Every provider under its name.", all),
+        Operation::get(LOGO, "get_template_logo", "Read a picture for a provider")
+            .tag(Tag::Providers)
+            .path_text("file", &FILE)
+            .answers_with(200, "A picture with initials.", "image/svg+xml", json!({"type": "string"}))
+            .refuses(404, &["not_found"]),
+    ]
+}
+
+fn read_search(query: &mut ObjectReader<'_>) -> Option<String> {
+    query.optional_text("search", &PROVIDER_CONFIG_KEY)
+}
 
 /// All providers, or those whose name contains `search`, as published.
 // `Accept-Language` is read by nobody: the catalog has no translations, so every language gets the base texts.
@@ -22,8 +80,7 @@ pub async fn list_providers(
     _caller: KeyOrSession<AnyInEnvironment>,
     QueryTree(query): QueryTree,
 ) -> Result<Json<Value>, ApiError> {
-    let search =
-        read_object(Some(&query), |query| query.optional_text("search", &PROVIDER_CONFIG_KEY)).in_query()?;
+    let search = read_object(Some(&query), read_search).in_query()?;
     let catalog = app.catalog.load();
     let found = catalog.search(search.as_deref().unwrap_or_default());
     let base = &app.config.http.public_server_url;
@@ -68,7 +125,7 @@ pub async fn get_template_logo(
     segment: LastSegment,
 ) -> Result<Response, ApiError> {
     let missing = || ApiError::not_found("There is no such picture.");
-    let file = segment.read("file", &TextRule::length(1, 260))?;
+    let file = segment.read("file", &FILE)?;
     let name = file.strip_suffix(".svg").filter(|name| PROVIDER_NAME.accepts(name)).ok_or_else(missing)?;
     let catalog = app.catalog.load();
     let title = catalog.get(name).map_or(name, |provider| &provider.display_name);

@@ -5,15 +5,97 @@ use std::borrow::Cow;
 use axum::extract::{FromRequestParts, Request};
 use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
+use serde_json::json;
 
 use super::edge::FromProvider;
 use super::extract::{IntoApiError, SecretKey};
+use super::input::shape::text;
 use super::input::{Issue, IssueCode, Issues, TextRule, formats};
+use super::openapi::{Operation, Tag};
 use super::scope;
 use crate::app::SharedApp;
 use crate::proxy::{self, Call, Control, ProxyError};
 
 const MOST_RETRIES: f64 = 10.0;
+
+/// The proxy in the OpenAPI document. It takes every method; these are the usual ones.
+pub fn operations() -> Vec<Operation> {
+    const PATH: &str = "/proxy/{*path}";
+    let anything = || json!({});
+    vec![
+        describe(Operation::get(PATH, "proxy_get", "Call a provider with GET")),
+        describe(Operation::post(PATH, "proxy_post", "Call a provider with POST")).body_schema(
+            "*/*",
+            anything(),
+            false,
+        ),
+        describe(Operation::put(PATH, "proxy_put", "Call a provider with PUT")).body_schema(
+            "*/*",
+            anything(),
+            false,
+        ),
+        describe(Operation::patch(PATH, "proxy_patch", "Call a provider with PATCH")).body_schema(
+            "*/*",
+            anything(),
+            false,
+        ),
+        describe(Operation::delete(PATH, "proxy_delete", "Call a provider with DELETE")),
+    ]
+}
+
+fn describe(operation: Operation) -> Operation {
+    const NO_ANSWER: [&str; 5] = [
+        "proxy_connect_failed",
+        "proxy_dns_failed",
+        "proxy_tls_failed",
+        "proxy_upstream_aborted",
+        "proxy_too_many_redirects",
+    ];
+    let flag = || json!({"enum": ["true", "false"]});
+    operation
+        .describe(
+            "Path, query, body and other headers go to the provider, signed with the connection's credentials, and its \
+             answer comes back as it is. Answers of this server itself carry `X-Hitchpost-Error`.",
+        )
+        .tag(Tag::Proxy)
+        .key::<scope::Proxy>()
+        .path_parameter("path", json!({"type": "string"}))
+        .parameter("header", "Provider-Config-Key", text(&formats::PROVIDER_CONFIG_KEY))
+        .required()
+        .parameter("header", "Connection-Id", text(&formats::CONNECTION_ID))
+        .required()
+        .parameter("header", "Retries", json!({"type": "number"}))
+        .parameter("header", "Retry-On", json!({"type": "string", "pattern": "^([0-9]+(,[0-9]+)*)?$"}))
+        .parameter("header", "Base-Url-Override", json!({"type": "string", "format": "uri"}))
+        .parameter("header", "Decompress", flag())
+        .parameter("header", "Forward-Headers-On-Redirect", flag())
+        .forwards()
+        .refuses(
+            400,
+            &[
+                "invalid_headers",
+                "invalid_body",
+                "invalid_json",
+                "base_url_override_disabled",
+                "base_url_override_not_allowed",
+                "server_error",
+                "unknown_provider",
+                "unsupported_provider",
+                "unsupported_auth",
+                "missing_api_url",
+                "missing_connection_config",
+                "failed_to_get_connection",
+            ],
+        )
+        .refuses(404, &["unknown_provider_config"])
+        .refuses(413, &["request_too_large"])
+        .refuses(424, &["connection_refresh_backoff", "server_error"])
+        // With NANGO_PROXY_LEGACY_ERROR_STATUS these have status 500.
+        .refuses(500, &NO_ANSWER)
+        .refuses(500, &["proxy_timeout"])
+        .refuses(502, &NO_ANSWER)
+        .refuses(504, &["proxy_timeout"])
+}
 
 /// Calls the provider's API with the credentials of a connection and streams its answer back.
 pub async fn call_proxy(app: SharedApp, request: Request) -> Response {

@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::extract::{AnyAddress, BodySession, IntoApiError, JsonBody, QueryTree};
 use super::input::formats::PROVIDER_CONFIG_KEY;
 use super::input::{IssueCode, ObjectReader, TextRule, read_nothing, read_object};
+use super::openapi::{Caller, Operation, Tag};
 use crate::app::SharedApp;
 use crate::error::ApiError;
 
@@ -65,6 +66,25 @@ impl Report {
         });
         Report { event, integration: integration.flatten() }
     }
+}
+
+/// These routes in the OpenAPI document.
+pub fn operations() -> Vec<Operation> {
+    vec![
+        Operation::post("/connect/telemetry", "report_connect_event", "Report an event of Connect UI")
+            .tag(Tag::ConnectSessions)
+            .caller(Caller::BodySession)
+            .no_query()
+            .body(|body| Report::read(body, DateTime::UNIX_EPOCH))
+            .answers_nothing(204, "It is noted."),
+        Operation::post("/cli/telemetry", "report_cli_event", "Report an event of the command line tool")
+            .describe("It is forgotten at once.")
+            .tag(Tag::Server)
+            .caller(Caller::Address)
+            .no_query()
+            .body(ObjectReader::ignore_unknown)
+            .answers_nothing(204, "It was read."),
+    ]
 }
 
 /// Notes what an end user met in Connect UI, under the operation of the session.

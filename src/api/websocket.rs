@@ -11,6 +11,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
+use super::openapi::{Operation, Tag};
 use super::{health, not_found};
 use crate::app::SharedApp;
 
@@ -18,6 +19,21 @@ use crate::app::SharedApp;
 const PING_EVERY: Duration = Duration::from_secs(25);
 /// Nobody has to send anything.
 const MAX_MESSAGE: usize = 4 * 1024;
+
+/// This route in the OpenAPI document.
+pub fn operations() -> Vec<Operation> {
+    let page = || json!({"type": "string"});
+    vec![
+        Operation::get("/", "get_root", "A page for people, or the websocket of a popup")
+            .describe("With `Upgrade: websocket` the socket greets with its id and tells the outcome of one sign-in.")
+            .tag(Tag::Server)
+            .answers_nothing(101, "The socket.")
+            .answers_with(200, "The page.", "text/html", page())
+            .answers_with(400, "A malformed upgrade.", "text/plain", page())
+            .answers_with(426, "The connection cannot be upgraded.", "text/plain", page())
+            .refuses(404, &["not_found"]),
+    ]
+}
 
 /// `GET /`: the socket when one is asked for here, else the page for people.
 pub async fn get_root(State(app): State<SharedApp>, request: Request) -> Response {

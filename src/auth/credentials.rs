@@ -5,12 +5,13 @@ use std::fmt;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 use zeroize::ZeroizeOnDrop;
 
 use super::AuthMode;
 
 /// What a connection holds, by kind. The JSON form (tag `type`) is the wire's and the database's.
-#[derive(Clone, PartialEq, Serialize, Deserialize, ZeroizeOnDrop)]
+#[derive(Clone, PartialEq, Serialize, Deserialize, ZeroizeOnDrop, ToSchema)]
 #[serde(tag = "type")]
 pub enum Credentials {
     #[serde(rename = "OAUTH2")]
@@ -161,7 +162,9 @@ pub enum Credentials {
 }
 
 /// A client of the end user's own, used instead of the integration's.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, zeroize::Zeroize, ZeroizeOnDrop)]
+#[derive(
+    Clone, Default, PartialEq, Eq, Serialize, Deserialize, zeroize::Zeroize, ZeroizeOnDrop, ToSchema,
+)]
 pub struct ClientOverride {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,

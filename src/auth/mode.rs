@@ -57,6 +57,11 @@ impl AuthMode {
         (AuthMode::AwsSigV4, "AWS_SIGV4"),
     ];
 
+    /// The wire names.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        Self::ALL.into_iter().map(|(_, name)| name)
+    }
+
     /// The wire name, for example `API_KEY`.
     pub fn as_str(self) -> &'static str {
         Self::ALL.iter().find(|(mode, _)| *mode == self).map_or("NONE", |(_, name)| name)

@@ -6,7 +6,7 @@ use sqlx::PgExecutor;
 
 use super::ConnectionRowId;
 
-#[derive(Debug, Clone, Serialize, PartialEq)]
+#[derive(Debug, Clone, Serialize, PartialEq, utoipa::ToSchema)]
 pub struct ConnectionError {
     /// `auth` or `sync`.
     pub r#type: String,

@@ -279,7 +279,10 @@ fn one_end_user_has_a_tenth_of_the_account() {
             let reply = session.get("/connect/session").send().await;
             assert_eq!((reply.status.as_u16(), reply.header("x-ratelimit-limit")), (200, Some("20")));
         }
-        assert_eq!(session.get("/connect/session").send().await.status, 429);
+        let blocked = session.get("/connect/session").send().await;
+        let told =
+            ["x-ratelimit-limit", "x-ratelimit-remaining", "retry-after"].map(|name| blocked.header(name));
+        assert_eq!((blocked.status.as_u16(), told), (429, [Some("2"), Some("0"), Some("60")]));
         let other = app.client().session(json!({"tags": {}})).await;
         other.get("/connect/session").expect(200).await;
     });

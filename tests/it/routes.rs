@@ -10,6 +10,7 @@ const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 /// parameter, the other methods of the parameter's route are listed too.
 const DOCUMENTED: &[(&str, &str)] = &[
     ("/", "GET"),
+    ("/openapi.json", "GET"),
     ("/health", "GET"),
     ("/ready", "GET"),
     ("/providers.json", "GET"),

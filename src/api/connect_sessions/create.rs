@@ -4,10 +4,13 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::TimeDelta;
+use serde::Serialize;
 use serde_json::{Value, json};
 use url::Url;
+use utoipa::ToSchema;
 
 use super::input::{Options, ReconnectRequest, SessionRequest, Subject};
+use crate::api::body::Data;
 use crate::api::extract::{IntoApiError, JsonBody, QueryTree, SecretKey};
 use crate::api::input::tags::{EndUser, Organization, derived_tags};
 use crate::api::input::{Issue, IssueCode, Issues, read_nothing, read_object};
@@ -21,6 +24,15 @@ use crate::error::ApiError;
 use crate::logs::operation_id;
 use crate::time_format::format_millis_z;
 
+/// A session as the answer to its creation shows it.
+#[derive(Serialize, ToSchema)]
+pub struct OpenedSession {
+    token: String,
+    connect_link: String,
+    #[schema(format = DateTime)]
+    expires_at: String,
+}
+
 const LIFETIME: TimeDelta = TimeDelta::minutes(30);
 
 /// Lets one end user make connections for half an hour.
@@ -29,7 +41,7 @@ pub async fn create_connect_session(
     key: SecretKey<ConnectSessionsWrite>,
     QueryTree(query): QueryTree,
     JsonBody(body): JsonBody,
-) -> Result<(StatusCode, Json<Value>), ApiError> {
+) -> Result<(StatusCode, Json<Data<OpenedSession>>), ApiError> {
     read_nothing(Some(&query)).in_query()?;
     let is_allowed = |url: &Url| app.egress.proxy_policy.check_url(url).is_ok();
     let request = read_object(body.as_ref(), |body| SessionRequest::read(body, is_allowed)).in_body()?;
@@ -64,7 +76,7 @@ pub async fn create_reconnect_session(
     key: SecretKey<ConnectSessionsWrite>,
     QueryTree(query): QueryTree,
     JsonBody(body): JsonBody,
-) -> Result<(StatusCode, Json<Value>), ApiError> {
+) -> Result<(StatusCode, Json<Data<OpenedSession>>), ApiError> {
     read_nothing(Some(&query)).in_query()?;
     let is_allowed = |url: &Url| app.egress.proxy_policy.check_url(url).is_ok();
     let request = read_object(body.as_ref(), |body| ReconnectRequest::read(body, is_allowed)).in_body()?;
@@ -179,14 +191,17 @@ fn without_nulls(mut value: Value) -> Value {
 }
 
 /// Stores the session under the hash of a new token, which is shown only here.
-async fn open_session(app: &App, session: ConnectSession) -> Result<(StatusCode, Json<Value>), ApiError> {
+async fn open_session(
+    app: &App,
+    session: ConnectSession,
+) -> Result<(StatusCode, Json<Data<OpenedSession>>), ApiError> {
     let token = format!("nango_connect_session_{}", app.rng.hex(32));
     let id = rows::insert(&app.db, &session, &app.cipher.lookup_hash(&token)).await?;
     tracing::info!(session.id = id.0, operation.id = session.operation_id, "connect session opened");
-    let data = json!({
-        "token": token,
-        "connect_link": format!("{}?session_token={token}", app.config.http.connect_url),
-        "expires_at": format_millis_z(session.expires_at),
-    });
-    Ok((StatusCode::CREATED, Json(json!({ "data": data }))))
+    let data = OpenedSession {
+        connect_link: format!("{}?session_token={token}", app.config.http.connect_url),
+        token,
+        expires_at: format_millis_z(session.expires_at),
+    };
+    Ok((StatusCode::CREATED, Json(Data { data })))
 }

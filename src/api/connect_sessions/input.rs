@@ -4,6 +4,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use url::Url;
+use utoipa::ToSchema;
 
 use crate::api::input::formats::{CONNECTION_ID, PROVIDER_CONFIG_KEY};
 use crate::api::input::tags::{EndUser, Organization, Tags, read_tags};
@@ -47,13 +48,16 @@ pub struct Options {
 }
 
 /// Values for the sign-in of one integration; stored and, without `user_scopes`, shown in this form.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize, ToSchema)]
+#[schema(as = ConfigDefaults)]
 pub struct Defaults {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_scopes: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     pub authorization_params: Option<IndexMap<String, String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     pub connection_config: Option<Map<String, Value>>,
 }
 
@@ -68,9 +72,7 @@ impl SessionRequest {
     /// Reads the body; `is_allowed` is the outbound policy for webhooks.
     pub fn read(body: &mut ObjectReader<'_>, is_allowed: impl Fn(&Url) -> bool) -> Self {
         // Wire: tags alone are enough, but an end user that is given must be right.
-        let needs_end_user = body.has("end_user") || !body.has("tags");
-        let end_user =
-            if needs_end_user { Some(body.required_nested("end_user", EndUser::read)) } else { None };
+        let end_user = body.nested_unless("end_user", "tags", EndUser::read);
         SessionRequest {
             subject: Subject::read(body, end_user),
             allowed_integrations: body

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{end_user_row, find_connection};
+use crate::api::body::Done;
 use crate::api::extract::{IntoApiError, JsonBody, QueryTree, SecretKey};
 use crate::api::input::formats::{CONNECTION_ID, PROVIDER_CONFIG_KEY};
 use crate::api::input::tags::{EndUser, Tags, derived_tags, read_tags};
@@ -20,14 +21,14 @@ use crate::db::{EnvironmentId, end_users, integrations};
 use crate::error::ApiError;
 use crate::fanout::Wake;
 
-struct ConnectionPatch {
+pub struct ConnectionPatch {
     end_user: Option<EndUser>,
     tags: Option<Tags>,
     webhook_url_override: Option<String>,
 }
 
 impl ConnectionPatch {
-    fn read(body: &mut ObjectReader<'_>, is_allowed: impl Fn(&Url) -> bool) -> Self {
+    pub fn read(body: &mut ObjectReader<'_>, is_allowed: impl Fn(&Url) -> bool) -> Self {
         ConnectionPatch {
             end_user: body.optional_nested("end_user", EndUser::read),
             tags: read_tags(body, "tags"),
@@ -47,7 +48,7 @@ impl ConnectionPatch {
     }
 }
 
-fn read_key(query: &mut ObjectReader<'_>) -> String {
+pub fn read_key(query: &mut ObjectReader<'_>) -> String {
     query.required_text("provider_config_key", &PROVIDER_CONFIG_KEY)
 }
 
@@ -58,14 +59,14 @@ pub async fn update_connection(
     QueryTree(query): QueryTree,
     JsonBody(body): JsonBody,
     segment: LastSegment,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Done>, ApiError> {
     let integration_key = read_object(Some(&query), read_key).in_query()?;
     let is_allowed = |url: &Url| app.egress.proxy_policy.check_url(url).is_ok();
     let patch = read_object(body.as_ref(), |body| ConnectionPatch::read(body, is_allowed)).in_body()?;
     let connection_id = segment.read("connectionId", &CONNECTION_ID)?;
     let (_, connection) = find_connection(&app, key.environment.id, &integration_key, &connection_id).await?;
     store_patch(&app, &connection, patch).await?;
-    Ok(Json(json!({ "success": true })))
+    Ok(Json(Done::YES))
 }
 
 async fn store_patch(app: &App, connection: &Connection, patch: ConnectionPatch) -> Result<(), ApiError> {
@@ -92,7 +93,7 @@ pub async fn delete_connection(
     key: SecretKey<ConnectionsDelete>,
     QueryTree(query): QueryTree,
     segment: LastSegment,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Done>, ApiError> {
     // Wire: this route judges the path before the query.
     let connection_id = segment.read("connectionId", &CONNECTION_ID)?;
     let integration_key = read_object(Some(&query), read_key).in_query()?;
@@ -103,7 +104,7 @@ pub async fn delete_connection(
     let deleted = rows::delete(&app.db, environment, connection.id, keep_credentials, now).await?;
     announce_change(&app, environment, connection.id, now).await?;
     tracing::info!(connection.id = connection.id.0, "connection deleted");
-    Ok(Json(json!({ "success": deleted })))
+    Ok(Json(Done { success: deleted }))
 }
 
 // Wire: 400, where reading and changing answer 404, and the same for an unknown integration.

@@ -86,9 +86,12 @@ impl Import {
         Import {
             provider_config_key: body.required_text("provider_config_key", &TextRule::ANY),
             connection_id: body.optional_text("connection_id", &CONNECTION_ID),
-            credentials: body.required_discriminated("credentials", "type", |kind, reader| {
-                Submitted::read(kind, reader, &token)
-            }),
+            credentials: body.required_discriminated(
+                "credentials",
+                "type",
+                AuthMode::names(),
+                |kind, reader| Submitted::read(kind, reader, &token),
+            ),
             metadata: body.optional_object("metadata").cloned().unwrap_or_default(),
             connection_config: body.optional_nested("connection_config", read_config).unwrap_or_default(),
             webhook_url_override: body.webhook_url("webhook_url_override", is_allowed),

@@ -2,12 +2,14 @@
 
 use axum::Json;
 use axum::extract::State;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
+use utoipa::ToSchema;
 
 use super::view::SummaryBody;
 use crate::api::extract::{IntoApiError, QueryTree, SecretKey};
 use crate::api::input::tags::read_tags;
-use crate::api::input::{ObjectReader, TextRule, read_object};
+use crate::api::input::{ObjectReader, ROW_ID, TextRule, read_object};
 use crate::api::scope::ConnectionsList;
 use crate::app::SharedApp;
 use crate::db::connection_list::{Filter, list};
@@ -18,19 +20,24 @@ const TEXT: TextRule = TextRule::length(1, 255);
 const DEFAULT_LIMIT: i64 = 10_000;
 const MAX_LIMIT: i64 = 2_000;
 
+/// The answer.
+#[derive(Serialize, ToSchema)]
+pub struct ConnectionList {
+    connections: Vec<SummaryBody>,
+}
+
 /// Live connections, newest first, without credentials.
 pub async fn list_connections(
     State(app): State<SharedApp>,
     key: SecretKey<ConnectionsList>,
     QueryTree(query): QueryTree,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<ConnectionList>, ApiError> {
     let filter = read_object(Some(&query), read_filter).in_query()?;
     let found = list(&app.db, key.environment.id, &filter).await?;
-    let connections: Vec<SummaryBody> = found.into_iter().map(SummaryBody::from).collect();
-    Ok(Json(json!({ "connections": connections })))
+    Ok(Json(ConnectionList { connections: found.into_iter().map(SummaryBody::from).collect() }))
 }
 
-fn read_filter(query: &mut ObjectReader<'_>) -> Filter {
+pub fn read_filter(query: &mut ObjectReader<'_>) -> Filter {
     let mut filter = Filter {
         connection_id: query.optional_text("connectionId", &TEXT),
         integrations: query.optional_text("integrationId", &TextRule::NOT_EMPTY).map(|keys| split(&keys)),
@@ -41,7 +48,7 @@ fn read_filter(query: &mut ObjectReader<'_>) -> Filter {
         limit: query.integer_text("limit", 1..=MAX_LIMIT).unwrap_or(DEFAULT_LIMIT),
         offset: 0,
     };
-    let page = query.integer_text("page", 0..=i64::MAX).unwrap_or(0);
+    let page = query.integer_text("page", 0..=*ROW_ID.end()).unwrap_or(0);
     filter.offset = page.saturating_mul(filter.limit);
     filter
 }

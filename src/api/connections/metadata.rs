@@ -16,14 +16,14 @@ use crate::error::ApiError;
 use crate::fanout::Wake;
 
 /// New metadata for several connections of one integration.
-struct MetadataChange {
+pub struct MetadataChange {
     connection_ids: Vec<String>,
     provider_config_key: String,
     metadata: Value,
 }
 
 impl MetadataChange {
-    fn read(body: &mut ObjectReader<'_>) -> Self {
+    pub fn read(body: &mut ObjectReader<'_>) -> Self {
         MetadataChange {
             connection_ids: body.required_text_or_list("connection_id", &CONNECTION_ID, usize::MAX),
             provider_config_key: body.required_text("provider_config_key", &PROVIDER_CONFIG_KEY),

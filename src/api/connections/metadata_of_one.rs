@@ -16,7 +16,7 @@ use crate::db::environments::Environment;
 use crate::db::{ConnectionRowId, connections, integrations};
 use crate::error::ApiError;
 
-const KEY_HEADER: &str = "provider-config-key";
+pub const KEY_HEADER: &str = "provider-config-key";
 
 /// Replaces the metadata of one connection; the body comes back.
 pub async fn set_metadata_of_one(
@@ -78,7 +78,7 @@ async fn change(
     Ok(metadata)
 }
 
-fn read_whole(body: &mut ObjectReader<'_>) -> Value {
+pub fn read_whole(body: &mut ObjectReader<'_>) -> Value {
     body.ignore_unknown();
     Value::Object(body.members().clone())
 }

@@ -24,7 +24,7 @@ use crate::time_format::format_millis_offset;
 
 const READ_CREDENTIALS: &str = "environment:connections:read_credentials";
 
-struct ReadQuery {
+pub struct ReadQuery {
     provider_config_key: String,
     force_refresh: bool,
     refresh_token: bool,
@@ -32,7 +32,7 @@ struct ReadQuery {
 }
 
 impl ReadQuery {
-    fn read(query: &mut ObjectReader<'_>) -> Self {
+    pub fn read(query: &mut ObjectReader<'_>) -> Self {
         ReadQuery {
             provider_config_key: query.required_text("provider_config_key", &PROVIDER_CONFIG_KEY),
             force_refresh: query.stringbool("force_refresh").unwrap_or_default(),

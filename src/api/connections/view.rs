@@ -3,6 +3,9 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder};
+use utoipa::openapi::{Ref, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::app::App;
 use crate::auth::{Credentials, hide_refresh_tokens, remove_at};
@@ -19,18 +22,25 @@ use crate::time_format::format_micros_offset;
 pub type DateStyle = fn(DateTime<Utc>) -> String;
 
 /// An end user as the API shows it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = EndUser)]
 pub struct EndUserBody {
     id: String,
+    #[schema(required)]
     display_name: Option<String>,
+    #[schema(required)]
     email: Option<String>,
+    #[schema(required, value_type = Option<Object>)]
     tags: Option<Value>,
+    #[schema(required)]
     organization: Option<OrganizationBody>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Organization)]
 struct OrganizationBody {
     id: String,
+    #[schema(required)]
     display_name: Option<String>,
 }
 
@@ -48,16 +58,22 @@ impl From<EndUser> for EndUserBody {
 }
 
 /// One connection of the list; never with credentials.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ConnectionSummary)]
 pub struct SummaryBody {
     id: i64,
     connection_id: String,
     provider_config_key: String,
     provider: String,
+    #[schema(value_type = Vec<ConnectionError>)]
     errors: Value,
+    #[schema(required)]
     end_user: Option<EndUserBody>,
+    #[schema(value_type = Object)]
     tags: Value,
+    #[schema(required, value_type = Option<Object>)]
     metadata: Option<Value>,
+    #[schema(format = DateTime)]
     created: String,
 }
 
@@ -86,22 +102,49 @@ impl From<Summary> for SummaryBody {
 }
 
 /// A single connection; without credentials until they are added.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Connection)]
 pub struct ConnectionBody {
     id: i64,
     connection_id: String,
     provider_config_key: String,
     provider: String,
     errors: Vec<ConnectionError>,
+    #[schema(required)]
     end_user: Option<EndUserBody>,
+    #[schema(value_type = Object)]
     tags: Value,
+    #[schema(required, value_type = Option<Object>)]
     metadata: Option<Value>,
+    #[schema(value_type = Object)]
     connection_config: Value,
+    #[schema(required)]
     webhook_url_override: Option<String>,
+    #[schema(format = DateTime)]
     created_at: String,
+    #[schema(format = DateTime)]
     updated_at: String,
+    #[schema(required, format = DateTime)]
     last_fetched_at: Option<String>,
+    #[schema(value_type = ShownCredentials)]
     credentials: Value,
+}
+
+/// Describes what stands under `credentials`: credentials, or an empty object where there are none to see.
+struct ShownCredentials;
+
+impl PartialSchema for ShownCredentials {
+    fn schema() -> RefOr<Schema> {
+        let nothing = ObjectBuilder::new().max_properties(Some(0));
+        AnyOfBuilder::new().item(Ref::from_schema_name(Credentials::name())).item(nothing).into()
+    }
+}
+
+impl ToSchema for ShownCredentials {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((Credentials::name().into_owned(), Credentials::schema()));
+        Credentials::schemas(schemas);
+    }
 }
 
 impl ConnectionBody {

@@ -5,11 +5,15 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::http::StatusCode;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
 use crate::api::extract::IntoApiError;
 use crate::api::frontend::{ConfigDefaults, FrontendCaller, connection_config};
+use crate::api::input::shape::text;
 use crate::api::input::{Issues, ObjectReader, formats, read_object};
+use crate::api::openapi::{Caller, Operation, Tag};
 use crate::app::SharedApp;
 use crate::auth::{AuthMode, Credentials};
 use crate::catalog::{FieldProblem, Fields, Provider, validate_fields};
@@ -31,6 +35,48 @@ impl Legacy {
             Legacy::No => ApiError::new(status, code, message),
             Legacy::Yes => ApiError::bad_request(code, message).legacy(),
         }
+    }
+}
+
+/// The answer of these routes.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConnectionIds {
+    connection_id: String,
+    provider_config_key: String,
+}
+
+/// What these routes have in common in the OpenAPI document.
+pub fn describe(operation: Operation, legacy: Legacy) -> Operation {
+    let any_text = || json!({"type": "string"});
+    let texts = json!({"type": "object", "additionalProperties": {"type": "string"}});
+    let operation = operation
+        .tag(Tag::Authorization)
+        .caller(Caller::Browser)
+        .path_text("provider_config_key", &formats::PROVIDER_CONFIG_KEY)
+        .parameter("query", "hmac", any_text())
+        .object_parameter("params", texts)
+        .answers::<ConnectionIds>(200, "The connection is made.")
+        .refuses(
+            400,
+            &[
+                "invalid_query_params",
+                "missing_hmac",
+                "invalid_hmac",
+                "invalid_auth_mode",
+                "integration_not_allowed",
+                "invalid_connection",
+                "invalid_connection_config",
+            ],
+        )
+        .refuses(404, &["unknown_provider_template"]);
+    match legacy {
+        Legacy::No => operation
+            .parameter("query", "connection_id", text(&formats::CONNECTION_ID))
+            .refuses(404, &["unknown_provider_config"]),
+        Legacy::Yes => operation
+            .parameter("query", "connection_id", any_text())
+            .refuses(400, &["unknown_provider_config"]),
     }
 }
 
@@ -75,7 +121,7 @@ impl Attempt {
         self,
         app: &SharedApp,
         credentials: &Credentials,
-    ) -> Result<Json<Value>, ApiError> {
+    ) -> Result<Json<ConnectionIds>, ApiError> {
         let values = credentials.to_json();
         self.check_fields(|provider| &provider.credentials, values.as_object().unwrap_or(&Map::new()))?;
         proxy::verify_credentials(app, &self.integration, credentials, &self.connection_config)
@@ -95,15 +141,19 @@ impl Attempt {
     }
 
     /// Stores the connection and gives its ids.
-    pub async fn store(self, app: &SharedApp, credentials: &Credentials) -> Result<Json<Value>, ApiError> {
+    pub async fn store(
+        self,
+        app: &SharedApp,
+        credentials: &Credentials,
+    ) -> Result<Json<ConnectionIds>, ApiError> {
         let session = self.caller.session.as_ref();
         let new =
             NewConnection::from_session(&self.connection_id, credentials, self.connection_config, session);
         establish(app, &self.caller.environment, &self.integration, new).await?;
-        Ok(Json(json!({
-            "connectionId": self.connection_id,
-            "providerConfigKey": self.integration.row.unique_key,
-        })))
+        Ok(Json(ConnectionIds {
+            connection_id: self.connection_id,
+            provider_config_key: self.integration.row.unique_key,
+        }))
     }
 }
 

@@ -26,12 +26,11 @@ struct Typed {
 }
 
 impl Typed {
-    fn to_json(&self) -> Value {
-        let mut members = json!({"role_arn": self.role_arn});
-        if let Some(region) = &self.region {
-            members["region"] = region.clone().into();
-        }
-        members
+    /// What the catalog entry's form judges.
+    fn members(&self) -> Map<String, Value> {
+        let role = Some(("role_arn".to_owned(), self.role_arn.clone().into()));
+        let region = self.region.clone().map(|region| ("region".to_owned(), region.into()));
+        role.into_iter().chain(region).collect()
     }
 }
 
@@ -49,7 +48,7 @@ pub async fn connect_aws_sigv4(
     })
     .in_body()?;
     let mut attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::AwsSigV4, Legacy::No).await?;
-    attempt.check_fields(|provider| &provider.credentials, &typed.to_json())?;
+    attempt.check_fields(|provider| &provider.credentials, &typed.members())?;
     let stored = stored_config(&app, &attempt).await?;
     let external_id = external_id(&app, &attempt, &stored)?;
     let region = text(&stored, "region").or(typed.region.as_deref());

@@ -2,18 +2,57 @@
 
 use axum::Json;
 use axum::extract::State;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::attempt::{Attempt, Legacy};
+use super::attempt::{Attempt, ConnectionIds, Legacy, describe};
 use super::token_error;
 use crate::api::extract::{PathTree, QueryTree};
 use crate::api::frontend::FrontendCaller;
 use crate::api::loose_body::LooseBody;
+use crate::api::openapi::Operation;
 use crate::app::SharedApp;
 use crate::auth::AuthMode;
 use crate::catalog::{Provider, TokenAuthMethod};
 use crate::error::ApiError;
 use crate::oauth::{self, ClientCredentialsInput};
+
+/// This route in the OpenAPI document.
+pub fn operation() -> Operation {
+    const PATH: &str = "/oauth2/auth/{provider_config_key}";
+    let body = || {
+        let text = json!({"type": "string"});
+        json!({
+            "type": "object",
+            "properties": {
+                "client_id": {"type": "string", "minLength": 1},
+                "client_secret": text,
+                "client_certificate": text,
+                "client_private_key": text,
+            },
+            "required": ["client_id"],
+        })
+    };
+    describe(
+        Operation::post(PATH, "connect_client_credentials", "Connect with client credentials"),
+        Legacy::Yes,
+    )
+    .body_schema("application/json", body(), true)
+    .body_schema("application/x-www-form-urlencoded", body(), true)
+    .refuses(413, &["request_too_large"])
+    .refuses(
+        400,
+        &[
+            "invalid_json",
+            "invalid_body",
+            "missing_client_id",
+            "missing_client_secret",
+            "missing_client_private_key",
+            "missing_token_url",
+            "invalid_certificate_or_key_format",
+            "client_credentials_fetch_error",
+        ],
+    )
+}
 
 /// Connects with client credentials, by obtaining a token with them (RFC 6749, section 4.4).
 pub async fn connect_client_credentials(
@@ -22,7 +61,7 @@ pub async fn connect_client_credentials(
     QueryTree(query): QueryTree,
     PathTree(path): PathTree,
     LooseBody(body): LooseBody,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<ConnectionIds>, ApiError> {
     let input = client_credentials_input(body.as_ref())?;
     let mut attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::OAuth2Cc, Legacy::Yes).await?;
     require_secret(attempt.integration.provider.as_deref(), &input)?;

@@ -9,12 +9,34 @@ pub struct Format {
     /// What the text must be, as in "must be a valid URL".
     description: &'static str,
     matches: fn(&str) -> bool,
+    /// The same rule as a pattern of ECMA-262, for the OpenAPI document; never used to judge.
+    pattern: Option<&'static str>,
+    /// Its name among the formats of JSON Schema.
+    name: Option<&'static str>,
 }
 
 impl Format {
     /// A form with a description for the message "must be <description>".
     pub const fn new(description: &'static str, matches: fn(&str) -> bool) -> Self {
-        Self { description, matches }
+        Self { description, matches, pattern: None, name: None }
+    }
+
+    const fn like(self, pattern: &'static str) -> Self {
+        Self { pattern: Some(pattern), ..self }
+    }
+
+    const fn named(self, name: &'static str) -> Self {
+        Self { name: Some(name), ..self }
+    }
+
+    /// The form as a pattern, when one says it all.
+    pub fn pattern(&self) -> Option<&'static str> {
+        self.pattern
+    }
+
+    /// The name of the form in JSON Schema.
+    pub fn name(&self) -> Option<&'static str> {
+        self.name
     }
 
     /// Whether `text` has this form.
@@ -54,56 +76,90 @@ impl TextRule {
     /// Whether `text` satisfies the form and the length.
     pub fn accepts(&self, text: &str) -> bool {
         let length = text_length(text);
-        self.format.is_none_or(|format| format.matches(text)) && (self.min..=self.max).contains(&length)
+        let has_form = self.format.is_none_or(|format| format.matches(text)) && is_storable(text);
+        has_form && (self.min..=self.max).contains(&length)
     }
 }
 
+const EMAIL_PATTERN: &str =
+    r"^([A-Za-z0-9_'+-]+\.)*[A-Za-z0-9_'+-]*[A-Za-z0-9_+-]@([A-Za-z0-9][A-Za-z0-9-]*\.)+[A-Za-z]{2,}$";
+
 /// `ProviderName`.
 pub const PROVIDER_NAME: TextRule =
-    TextRule::form(Format::new("letters, digits, _ and -", is_plain_name), 255);
+    TextRule::form(Format::new("letters, digits, _ and -", is_plain_name).like(r"^[A-Za-z0-9_-]+$"), 255);
 /// `ProviderConfigKey`, also called unique key and integration id.
-pub const PROVIDER_CONFIG_KEY: TextRule =
-    TextRule::form(Format::new("letters, digits, spaces and ~ : . @ _ -", is_provider_config_key), 255);
+pub const PROVIDER_CONFIG_KEY: TextRule = TextRule::form(
+    Format::new("letters, digits, spaces and ~ : . @ _ -", is_provider_config_key)
+        .like(r"^[A-Za-z0-9_~:.@ -]+$"),
+    255,
+);
 /// `ConnectionId`.
 pub const CONNECTION_ID: TextRule = TextRule::form(
-    Format::new("a connection id (letters, digits, spaces, common punctuation)", is_connection_id),
+    Format::new("a connection id (letters, digits, spaces, common punctuation)", is_connection_id)
+        .like(r#"^[A-Za-z0-9_,.;:=+~\[\]|@${}"'\\/ -]+$"#),
     255,
 );
 /// `FunctionName`, `SyncName` and `Variant`.
 pub const FUNCTION_NAME: TextRule =
-    TextRule::form(Format::new("letters, digits, _ and -", is_plain_name), 255);
+    TextRule::form(Format::new("letters, digits, _ and -", is_plain_name).like(r"^[A-Za-z0-9_-]+$"), 255);
 /// `Model`: an upper-case first letter and at least one more character.
 pub const MODEL: TextRule = TextRule::form(
-    Format::new("a model name (upper-case first letter, then letters, digits, _ and -)", is_model),
+    Format::new("a model name (upper-case first letter, then letters, digits, _ and -)", is_model)
+        .like(r"^[A-Z][A-Za-z0-9_-]+$"),
     255,
 );
 /// `EnvironmentName`.
-pub const ENVIRONMENT_NAME: TextRule =
-    TextRule::form(Format::new("lower-case letters, digits, _ and -", is_environment_name), 255);
+pub const ENVIRONMENT_NAME: TextRule = TextRule::form(
+    Format::new("lower-case letters, digits, _ and -", is_environment_name).like(r"^[a-z0-9_-]+$"),
+    255,
+);
 /// `TagKey`.
-pub const TAG_KEY: TextRule =
-    TextRule::form(Format::new("a tag key (a letter, then letters, digits and _ - . /)", is_tag_key), 64);
+pub const TAG_KEY: TextRule = TextRule::form(
+    Format::new("a tag key (a letter, then letters, digits and _ - . /)", is_tag_key)
+        .like(r"^[A-Za-z][A-Za-z0-9_./-]*$"),
+    64,
+);
 /// The name of an AWS region.
 pub const AWS_REGION: TextRule = TextRule::form(
-    Format::new("an AWS region (lower-case letters, digits and -)", crate::modes::aws_sigv4::is_region),
+    Format::new("an AWS region (lower-case letters, digits and -)", crate::modes::aws_sigv4::is_region)
+        .like(r"^[a-z0-9-]{1,64}$"),
     64,
 );
 /// `TagValue`.
 pub const TAG_VALUE: TextRule = TextRule::length(1, 255);
 /// Scopes separated by commas. The empty text is an alternative of its own: `ObjectReader::optional_text_or_empty`.
-pub const SCOPES: TextRule = TextRule::form(Format::new("scopes separated by commas", is_scopes), usize::MAX);
+pub const SCOPES: TextRule = TextRule::form(
+    Format::new("scopes separated by commas", is_scopes).like(r"^[A-Za-z0-9_:/.*-]+(,[A-Za-z0-9_:/.*-]+)*$"),
+    usize::MAX,
+);
 /// An e-mail address of at least five characters.
-pub const EMAIL: TextRule =
-    TextRule { format: Some(Format::new("an e-mail address", is_email)), min: 5, max: usize::MAX };
+pub const EMAIL: TextRule = TextRule {
+    format: Some(Format::new("an e-mail address", is_email).like(EMAIL_PATTERN)),
+    min: 5,
+    max: usize::MAX,
+};
 /// An absolute URL, surrounding spaces allowed.
-pub const URL: TextRule = TextRule::form(Format::new("an absolute URL", is_url), usize::MAX);
+pub const URL: TextRule = TextRule::form(Format::new("an absolute URL", is_url).named("uri"), usize::MAX);
 /// A UUID of any version, any letter case.
-pub const UUID: TextRule = TextRule::form(Format::new("a UUID", is_uuid), usize::MAX);
+pub const UUID: TextRule = TextRule::form(
+    Format::new("a UUID", is_uuid)
+        .like(r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$")
+        .named("uuid"),
+    usize::MAX,
+);
 /// A UUID of version 4, any letter case: keys and public keys.
-pub const UUID_V4: TextRule = TextRule::form(Format::new("a UUID of version 4", is_uuid_v4), usize::MAX);
+pub const UUID_V4: TextRule = TextRule::form(
+    Format::new("a UUID of version 4", is_uuid_v4)
+        .like(r"^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-4[0-9A-Fa-f]{3}-[89abAB][0-9A-Fa-f]{3}-[0-9A-Fa-f]{12}$")
+        .named("uuid"),
+    usize::MAX,
+);
 /// `nango_connect_session_` and 64 lower-case hex digits.
-pub const CONNECT_SESSION_TOKEN: TextRule =
-    TextRule::form(Format::new("a connect session token", is_connect_session_token), usize::MAX);
+pub const CONNECT_SESSION_TOKEN: TextRule = TextRule::form(
+    Format::new("a connect session token", is_connect_session_token)
+        .like(r"^nango_connect_session_[0-9a-f]{64}$"),
+    usize::MAX,
+);
 /// Date, `T`, time (seconds optional, any fraction) and `Z`; no offset, no date alone.
 pub const ISO_DATE_TIME: TextRule =
     TextRule::form(Format::new("an ISO date-time in UTC, ending in Z", is_iso_date_time), usize::MAX);
@@ -114,6 +170,11 @@ pub const FREQUENCY: TextRule =
 /// A private key as PEM, PKCS#1 or PKCS#8, surrounding white space allowed.
 pub const PRIVATE_KEY_PEM: TextRule =
     TextRule::form(Format::new("a PEM private key (PKCS#1 or PKCS#8)", is_private_key_pem), usize::MAX);
+
+/// No text holds U+0000: PostgreSQL cannot store it, and compares nothing with it.
+pub fn is_storable(text: &str) -> bool {
+    !text.contains('\0')
+}
 
 /// Length in UTF-16 code units, as JavaScript counts.
 pub fn text_length(text: &str) -> usize {
@@ -351,6 +412,17 @@ mod tests {
             }
             for text in *refused {
                 assert!(!rule.accepts(text), "{name} refuses {text:?}");
+            }
+            if let Some((format, pattern)) = rule.format.and_then(|format| Some((format, format.pattern()?)))
+            {
+                let pattern = regex::Regex::new(pattern).unwrap();
+                for text in accepted.iter().chain(*refused) {
+                    assert_eq!(
+                        pattern.is_match(text),
+                        format.matches(text),
+                        "{name}: {text:?} by its pattern"
+                    );
+                }
             }
         }
     }

@@ -2,9 +2,10 @@
 //! them under `invalid_body`, `invalid_query_params`, `invalid_uri_params` or `invalid_headers`.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// The kind of an issue; serialised as its wire code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum IssueCode {
     /// Wrong JSON type, missing required member, unparsable number or date.
@@ -28,7 +29,7 @@ pub enum IssueCode {
 }
 
 /// One thing wrong with one member.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Issue {
     pub code: IssueCode,
     /// Free text for a person; never contains the value.

@@ -5,10 +5,11 @@
 use std::sync::LazyLock;
 
 use indexmap::IndexMap;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use super::formats::{TextRule, text_length};
+use super::formats::{TextRule, is_storable, text_length};
 use super::issue::{Issue, IssueCode, Issues};
+use super::shape::{self, Shape};
 
 /// How many unknown members a message names; the answer to a hostile body must not grow with it.
 const MAX_NAMED_KEYS: usize = 50;
@@ -50,11 +51,49 @@ pub struct ObjectReader<'a> {
     known: Vec<&'static str>,
     ignores_unknown: bool,
     pub(super) issues: Vec<Issue>,
+    /// Present when the reads are asked what they accept, instead of being given an object.
+    shape: Option<Box<Shape>>,
 }
 
 impl<'a> ObjectReader<'a> {
     fn new(members: &'a Map<String, Value>, path: Vec<String>) -> Self {
-        Self { members, path, known: Vec::new(), ignores_unknown: false, issues: Vec::new() }
+        Self { members, path, known: Vec::new(), ignores_unknown: false, issues: Vec::new(), shape: None }
+    }
+
+    pub(super) fn describing() -> Self {
+        Self { shape: Some(Box::default()), ..Self::new(&NO_MEMBERS, Vec::new()) }
+    }
+
+    pub(super) fn into_schema(self) -> Value {
+        let ignores_unknown = self.ignores_unknown;
+        self.shape.map(|shape| shape.into_schema(ignores_unknown)).unwrap_or_default()
+    }
+
+    /// Says what a member may be, for reads that judge its value themselves. `schema` is JSON Schema.
+    pub fn describes(&mut self, name: &'static str, schema: impl FnOnce() -> Value) {
+        if let Some(shape) = &mut self.shape {
+            shape.note(name, schema());
+        }
+    }
+
+    fn describes_object<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&mut ObjectReader<'a>) -> T,
+    ) -> T {
+        let (placeholder, schema) = shape::describe(read);
+        self.describes(name, || schema);
+        placeholder
+    }
+
+    pub(super) fn describes_required(&mut self, name: &'static str) {
+        if let Some(shape) = &mut self.shape {
+            shape.require(name);
+        }
+    }
+
+    fn is_describing(&self) -> bool {
+        self.shape.is_some()
     }
 
     /// Unknown members are not an issue in this object.
@@ -74,6 +113,7 @@ impl<'a> ObjectReader<'a> {
 
     /// Any JSON value.
     pub fn value(&mut self, name: &'static str) -> Option<&'a Value> {
+        self.describes(name, || Value::Object(Map::new()));
         self.known.push(name);
         self.members.get(name)
     }
@@ -95,6 +135,7 @@ impl<'a> ObjectReader<'a> {
 
     /// A text.
     pub fn optional_text(&mut self, name: &'static str, rule: &TextRule) -> Option<String> {
+        self.describes(name, || shape::text(rule));
         let value = self.value(name)?;
         let path = self.path_to(&[name]);
         self.text_at(value, rule, path)
@@ -102,6 +143,7 @@ impl<'a> ObjectReader<'a> {
 
     /// A text under `rule`, or the empty text; anything else is `invalid_union`.
     pub fn optional_text_or_empty(&mut self, name: &'static str, rule: &TextRule) -> Option<String> {
+        self.describes(name, || shape::text_or_empty(rule));
         match self.value(name)? {
             Value::String(text) if text.is_empty() || rule.accepts(text) => Some(text.clone()),
             _ => {
@@ -114,12 +156,15 @@ impl<'a> ObjectReader<'a> {
 
     /// An object kept as it came, whatever its members.
     pub fn optional_object(&mut self, name: &'static str) -> Option<&'a Map<String, Value>> {
+        self.describes(name, || json!({"type": "object"}));
         let value = self.value(name)?;
         if value.is_object() { value.as_object() } else { self.wrong_type(name, "object", value) }
     }
 
     /// An object kept as it came, required.
     pub fn required_object(&mut self, name: &'static str) -> &'a Map<String, Value> {
+        self.describes(name, || json!({"type": "object"}));
+        self.describes_required(name);
         match self.value(name) {
             Some(Value::Object(members)) => members,
             value => {
@@ -131,6 +176,7 @@ impl<'a> ObjectReader<'a> {
 
     /// A list of at most `max` values of any type.
     pub fn optional_list(&mut self, name: &'static str, max: usize) -> Option<&'a [Value]> {
+        self.describes(name, || shape::list(json!({}), max));
         let value = self.value(name)?;
         let Value::Array(items) = value else { return self.wrong_type(name, "array", value) };
         if items.len() > max {
@@ -141,6 +187,7 @@ impl<'a> ObjectReader<'a> {
 
     /// A list of texts; issues at `[name, index]`.
     pub fn list_of_text(&mut self, name: &'static str, rule: &TextRule, max: usize) -> Option<Vec<String>> {
+        self.describes(name, || shape::list(shape::text(rule), max));
         self.list_of(name, max, |reader, item, path| reader.text_at(item, rule, path).unwrap_or_default())
     }
 
@@ -151,11 +198,16 @@ impl<'a> ObjectReader<'a> {
         max: usize,
         mut read: impl FnMut(&mut ObjectReader<'a>) -> T,
     ) -> Option<Vec<T>> {
+        self.describes(name, || shape::list(shape::describe_object(&mut read), max));
         self.list_of(name, max, |reader, item, path| reader.object_at(Some(item), path, &mut read))
     }
 
     /// One text or a list of at most `max` texts, as a list; anything else is one `invalid_union` at the member.
     pub fn text_or_list(&mut self, name: &'static str, rule: &TextRule, max: usize) -> Option<Vec<String>> {
+        self.describes(name, || {
+            let text = shape::text(rule);
+            json!({"anyOf": [text, shape::list(text.clone(), max)]})
+        });
         let accepted = |item: &Value| item.as_str().filter(|text| rule.accepts(text)).map(str::to_owned);
         let texts = match self.value(name)? {
             Value::Array(items) if items.len() <= max => {
@@ -171,7 +223,8 @@ impl<'a> ObjectReader<'a> {
 
     /// One text or a list of texts, required.
     pub fn required_text_or_list(&mut self, name: &'static str, rule: &TextRule, max: usize) -> Vec<String> {
-        if !self.has(name) {
+        self.describes_required(name);
+        if !self.has(name) && !self.is_describing() {
             self.known.push(name);
             self.issue(IssueCode::InvalidUnion, name, "is required: a text or a list of texts");
             return Vec::new();
@@ -186,6 +239,7 @@ impl<'a> ObjectReader<'a> {
         key_rule: &TextRule,
         value_rule: &TextRule,
     ) -> Option<IndexMap<String, String>> {
+        self.describes(name, || shape::map(key_rule, shape::text(value_rule)));
         self.map_of(name, key_rule, |reader, value, path| {
             reader.text_at(value, value_rule, path).unwrap_or_default()
         })
@@ -198,6 +252,7 @@ impl<'a> ObjectReader<'a> {
         key_rule: &TextRule,
         mut read: impl FnMut(&mut ObjectReader<'a>) -> T,
     ) -> Option<IndexMap<String, T>> {
+        self.describes(name, || shape::map(key_rule, shape::describe_object(&mut read)));
         self.map_of(name, key_rule, |reader, value, path| reader.object_at(Some(value), path, &mut read))
     }
 
@@ -207,6 +262,10 @@ impl<'a> ObjectReader<'a> {
         name: &'static str,
         read: impl FnOnce(&mut ObjectReader<'a>) -> T,
     ) -> Option<T> {
+        if self.is_describing() {
+            self.describes_object(name, read);
+            return None;
+        }
         let value = self.value(name)?;
         let path = self.path_to(&[name]);
         Some(self.object_at(Some(value), path, read))
@@ -218,19 +277,44 @@ impl<'a> ObjectReader<'a> {
         name: &'static str,
         read: impl FnOnce(&mut ObjectReader<'a>) -> T,
     ) -> T {
+        if self.is_describing() {
+            self.describes_required(name);
+            return self.describes_object(name, read);
+        }
         let value = self.value(name);
         let path = self.path_to(&[name]);
         self.object_at(value, path, read)
     }
 
-    /// A strict object whose member `tag` says which variant it is; `read` gets that text and returns `None` for a variant
-    /// it does not know (`invalid_union` at `[name, tag]`).
+    /// A strict object, required unless the member `other` is there. When both are given, both are judged.
+    pub fn nested_unless<T>(
+        &mut self,
+        name: &'static str,
+        other: &'static str,
+        read: impl FnOnce(&mut ObjectReader<'a>) -> T,
+    ) -> Option<T> {
+        if let Some(shape) = &mut self.shape {
+            shape.require_one_of([name, other]);
+        }
+        if self.is_describing() || (self.has(other) && !self.has(name)) {
+            return self.optional_nested(name, read);
+        }
+        Some(self.required_nested(name, read))
+    }
+
+    /// A strict object whose member `tag` says which of the `kinds` it is; `read` gets that text and returns `None` for a
+    /// kind that does not belong here (`invalid_union` at `[name, tag]`).
     pub fn optional_discriminated<T>(
         &mut self,
         name: &'static str,
         tag: &'static str,
-        read: impl FnOnce(&str, &mut ObjectReader<'a>) -> Option<T>,
+        kinds: impl IntoIterator<Item = &'static str>,
+        mut read: impl FnMut(&str, &mut ObjectReader<'a>) -> Option<T>,
     ) -> Option<T> {
+        self.describes(name, || {
+            let describe = |kind| describe_kind(tag, kind, |reader| read(kind, reader));
+            json!({"oneOf": kinds.into_iter().filter_map(describe).collect::<Vec<_>>()})
+        });
         let value = self.value(name)?;
         let Value::Object(members) = value else { return self.wrong_type(name, "object", value) };
         let mut child = ObjectReader::new(members, self.path_to(&[name]));
@@ -249,9 +333,10 @@ impl<'a> ObjectReader<'a> {
         &mut self,
         name: &'static str,
         tag: &'static str,
-        read: impl FnOnce(&str, &mut ObjectReader<'a>) -> Option<T>,
+        kinds: impl IntoIterator<Item = &'static str>,
+        read: impl FnMut(&str, &mut ObjectReader<'a>) -> Option<T>,
     ) -> T {
-        self.required(name, "object", |reader| reader.optional_discriminated(name, tag, read))
+        self.required(name, "object", |reader| reader.optional_discriminated(name, tag, kinds, read))
     }
 
     /// The issues of this object, the one about unknown members last.
@@ -278,7 +363,8 @@ impl<'a> ObjectReader<'a> {
         expected: &str,
         read: impl FnOnce(&mut Self) -> Option<T>,
     ) -> T {
-        if !self.has(name) {
+        self.describes_required(name);
+        if !self.has(name) && !self.is_describing() {
             self.known.push(name);
             self.issue(IssueCode::InvalidType, name, not_a(expected, None));
             return T::default();
@@ -357,6 +443,20 @@ impl<'a> ObjectReader<'a> {
     }
 }
 
+/// One kind of a discriminated object, if it belongs there.
+fn describe_kind<'a, T>(
+    tag: &'static str,
+    kind: &str,
+    read: impl FnOnce(&mut ObjectReader<'a>) -> Option<T>,
+) -> Option<Value> {
+    let (placeholder, schema) = shape::describe(|reader| {
+        reader.describes(tag, || json!({"const": kind}));
+        reader.describes_required(tag);
+        read(reader)
+    });
+    placeholder.map(|_| schema)
+}
+
 /// What is wrong with a text: its form first, then its length.
 fn text_problems(text: &str, rule: &TextRule) -> impl Iterator<Item = (IssueCode, String)> {
     let length = text_length(text);
@@ -364,6 +464,8 @@ fn text_problems(text: &str, rule: &TextRule) -> impl Iterator<Item = (IssueCode
         .format
         .filter(|format| !format.matches(text))
         .map(|format| (IssueCode::InvalidFormat, format!("must be {}", format.description())));
+    let nul = || (IssueCode::InvalidFormat, "must not hold the character U+0000".to_owned());
+    let form = form.or_else(|| (!is_storable(text)).then(nul));
     let (min, max) = (rule.min, rule.max);
     let short = (length < min)
         .then(|| (IssueCode::TooSmall, format!("must have at least {min} {}", plural("character", min))));
@@ -392,8 +494,6 @@ fn plural(word: &str, count: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::super::formats::{CONNECTION_ID, EMAIL, MODEL, PROVIDER_CONFIG_KEY, SCOPES};
     use super::*;
 
@@ -528,6 +628,8 @@ mod tests {
         ApiKey(String),
     }
 
+    const KINDS: [&str; 2] = ["NONE", "API_KEY"];
+
     fn read_variant(kind: &str, reader: &mut ObjectReader<'_>) -> Option<Credentials> {
         match kind {
             "NONE" => Some(Credentials::None),
@@ -539,7 +641,7 @@ mod tests {
     #[test]
     fn discriminated_objects_point_at_the_discriminator() {
         check(
-            |body| body.required_discriminated("c", "type", read_variant),
+            |body| body.required_discriminated("c", "type", KINDS, read_variant),
             &[
                 (json!({"c": {"type": "NONE"}}), &[]),
                 (json!({"c": {"type": "API_KEY", "apiKey": "k"}}), &[]),
@@ -556,7 +658,8 @@ mod tests {
             ],
         );
         let body = json!({"c": {"type": "API_KEY", "apiKey": "k"}});
-        let read = read_object(Some(&body), |body| body.optional_discriminated("c", "type", read_variant));
+        let read =
+            read_object(Some(&body), |body| body.optional_discriminated("c", "type", KINDS, read_variant));
         assert_eq!(read, Ok(Some(Credentials::ApiKey("k".to_owned()))));
     }
 

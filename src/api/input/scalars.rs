@@ -3,22 +3,28 @@
 use std::ops::RangeInclusive;
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::formats::ISO_DATE_TIME;
 use super::issue::IssueCode;
 use super::reader::ObjectReader;
 use crate::time_format::{parse_date_text, parse_epoch, parse_utc_date_time};
 
+/// The texts that [`parse_bool_text`] knows, as a pattern.
+const BOOL_TEXT: &str = "^([tT][rR][uU][eE]|1|[yY]|[yY][eE][sS]|[oO][nN]|[eE][nN][aA][bB][lL][eE][dD]\
+|[fF][aA][lL][sS][eE]|0|[nN]|[nN][oO]|[oO][fF][fF]|[dD][iI][sS][aA][bB][lL][eE][dD])$";
+
 impl ObjectReader<'_> {
     /// A JSON boolean.
     pub fn optional_bool(&mut self, name: &'static str) -> Option<bool> {
+        self.describes(name, || json!({"type": "boolean"}));
         let value = self.value(name)?;
         value.as_bool().or_else(|| self.wrong_type(name, "boolean", value))
     }
 
     /// A boolean text of a query or header: `true 1 yes on y enabled` or `false 0 no off n disabled`, in any letter case.
     pub fn stringbool(&mut self, name: &'static str) -> Option<bool> {
+        self.describes(name, || json!({"type": "string", "pattern": BOOL_TEXT}));
         let value = self.value(name)?;
         let Value::String(text) = value else { return self.wrong_type(name, "string", value) };
         let parsed = parse_bool_text(text);
@@ -30,6 +36,7 @@ impl ObjectReader<'_> {
 
     /// A JSON integer within `range`.
     pub fn integer(&mut self, name: &'static str, range: RangeInclusive<i64>) -> Option<i64> {
+        self.describes(name, || json!({"type": "integer", "minimum": range.start(), "maximum": range.end()}));
         let value = self.value(name)?;
         if !value.is_number() {
             return self.wrong_type(name, "integer", value);
@@ -40,6 +47,7 @@ impl ObjectReader<'_> {
     /// An integer within `range` given as a text by the rules of JavaScript's `Number(text)` (queries, headers, paths), or
     /// as a JSON number. The empty text is 0.
     pub fn integer_text(&mut self, name: &'static str, range: RangeInclusive<i64>) -> Option<i64> {
+        self.describes(name, || integer_or_text(&range));
         let number = match self.value(name)? {
             Value::String(text) => parse_js_number(text),
             Value::Number(number) => number.as_f64(),
@@ -55,6 +63,10 @@ impl ObjectReader<'_> {
 
     /// A "coerced date": a text with a date in any usual form, or a number of epoch milliseconds or seconds.
     pub fn optional_date(&mut self, name: &'static str) -> Option<DateTime<Utc>> {
+        self.describes(name, || {
+            let meaning = "A date: ISO 8601 text, or a number of epoch milliseconds or seconds.";
+            json!({"type": ["string", "number"], "description": meaning})
+        });
         let date = match self.value(name)? {
             Value::String(text) => parse_date_text(text),
             Value::Number(number) => number.as_f64().and_then(parse_epoch),
@@ -82,6 +94,7 @@ impl ObjectReader<'_> {
 
     /// One of a set of texts, given with their meanings.
     pub fn optional_one_of<T: Copy>(&mut self, name: &'static str, choices: &[(&str, T)]) -> Option<T> {
+        self.describes(name, || json!({"enum": names(choices)}));
         let value = self.value(name)?;
         let choice = value.as_str().and_then(|text| choose(text, choices));
         if choice.is_none() {
@@ -93,15 +106,20 @@ impl ObjectReader<'_> {
     /// One of a set of texts, required.
     // Wire: a missing enumeration is `invalid_value`, not `invalid_type`.
     pub fn required_one_of<T: Copy + Default>(&mut self, name: &'static str, choices: &[(&str, T)]) -> T {
-        if self.value(name).is_none() {
+        self.describes_required(name);
+        let choice = self.optional_one_of(name, choices);
+        if !self.has(name) {
             self.issue(IssueCode::InvalidValue, name, must_be_one_of(choices));
-            return T::default();
         }
-        self.optional_one_of(name, choices).unwrap_or_default()
+        choice.unwrap_or_default()
     }
 
     /// Texts of a set separated by commas; a bad one is `invalid_value` at `[name, index]`.
     pub fn comma_list_of<T: Copy>(&mut self, name: &'static str, choices: &[(&str, T)]) -> Option<Vec<T>> {
+        self.describes(name, || {
+            let choice = names(choices).join("|");
+            json!({"type": "string", "pattern": format!("^({choice})(,({choice}))*$")})
+        });
         let value = self.value(name)?;
         let Value::String(text) = value else { return self.wrong_type(name, "string", value) };
         let mut chosen = Vec::new();
@@ -142,8 +160,18 @@ fn choose<T: Copy>(text: &str, choices: &[(&str, T)]) -> Option<T> {
 }
 
 fn must_be_one_of<T>(choices: &[(&str, T)]) -> String {
-    let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-    format!("must be one of: {}", names.join(", "))
+    format!("must be one of: {}", names(choices).join(", "))
+}
+
+fn names<'c, T>(choices: &[(&'c str, T)]) -> Vec<&'c str> {
+    choices.iter().map(|(name, _)| *name).collect()
+}
+
+/// The schema of an integer that may also come as a text; of a text's forms, the usual one.
+pub fn integer_or_text(range: &RangeInclusive<i64>) -> Value {
+    json!({
+        "type": ["integer", "string"], "minimum": range.start(), "maximum": range.end(), "pattern": "^[0-9]+$",
+    })
 }
 
 fn parse_bool_text(text: &str) -> Option<bool> {
@@ -180,8 +208,6 @@ fn parse_radix(digits: &str, radix: u32) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::super::reader::read_object;
     use super::*;
 

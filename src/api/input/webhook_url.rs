@@ -1,6 +1,6 @@
 //! The read for `webhook_url_override` (`http-api` section 4.6).
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use url::{Host, Url};
 
 use super::issue::IssueCode;
@@ -10,6 +10,10 @@ impl ObjectReader<'_> {
     /// An address for webhooks, or the empty text for "no override". `is_allowed` is the outbound policy. Returns the text
     /// without surrounding spaces.
     pub fn webhook_url(&mut self, name: &'static str, is_allowed: impl Fn(&Url) -> bool) -> Option<String> {
+        self.describes(name, || {
+            let meaning = "An absolute http or https URL that the outbound URL policy allows, or empty.";
+            json!({"type": "string", "description": meaning})
+        });
         let value = self.value(name)?;
         let Some((text, url)) = parse_webhook_url(value) else {
             self.issue(IssueCode::InvalidUnion, name, "must be an absolute URL, or empty");
@@ -50,8 +54,6 @@ fn is_vendor_host(url: &Url) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::super::reader::read_object;
     use super::*;
 

@@ -103,7 +103,7 @@ impl Settings {
         Settings {
             display_name: body.optional_text("display_name", &NAME),
             forward_webhooks: body.optional_bool("forward_webhooks"),
-            client: body.optional_discriminated("credentials", "type", Client::read),
+            client: body.optional_discriminated("credentials", "type", AuthMode::names(), Client::read),
             integration_config: body.text_map("integration_config", &TextRule::ANY, &CONFIG_VALUE),
             custom: body.text_map("custom", &TextRule::ANY, &TextRule::ANY),
         }

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use percent_encoding::utf8_percent_encode;
 use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::app::App;
@@ -14,24 +15,30 @@ use crate::integrations::OpenIntegration;
 use crate::template::COMPONENT;
 use crate::time_format::format_millis_z;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Integration)]
 pub struct IntegrationBody {
     unique_key: String,
     provider: String,
     display_name: String,
     logo: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     credentials_label: Option<Value>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     preconfigured_credentials: Vec<String>,
     /// Absent unless asked for; then an address or null.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     webhook_url: Option<Value>,
     /// Absent unless asked for and allowed; then an object or null.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     credentials: Option<Value>,
     forward_webhooks: bool,
+    #[schema(format = DateTime)]
     created_at: String,
+    #[schema(format = DateTime)]
     updated_at: String,
 }
 

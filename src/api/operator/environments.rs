@@ -58,7 +58,7 @@ pub async fn create_environment(
     AnyAuthenticated(caller): AnyAuthenticated,
     QueryTree(query): QueryTree,
     JsonBody(body): JsonBody,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Data<CreatedEnvironment>>, ApiError> {
     read_nothing(Some(&query)).in_query()?;
     let may_set_production = match &caller {
         Authenticated::Password(_) => true,
@@ -99,7 +99,7 @@ pub async fn delete_environment(
 pub async fn rotate_signing_key(
     State(app): State<SharedApp>,
     caller: OperatorOf<AccountEverything>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Data<SigningKey>>, ApiError> {
     rotate(&app, &caller.environment).await
 }
 

@@ -5,7 +5,8 @@ use axum::extract::State;
 use serde_json::{Value, json};
 
 use super::{Operator, OperatorOf};
-use crate::api::api_keys::{NAME, make_key, read_scopes, revoke_key};
+use crate::api::api_keys::{CreatedApiKey, NAME, make_key, read_scopes, revoke_key};
+use crate::api::body::{Data, Done};
 use crate::api::extract::{IntoApiError, JsonBody, QueryTree};
 use crate::api::input::{ObjectReader, read_nothing, read_object};
 use crate::api::last_segment::LastSegment;
@@ -55,10 +56,10 @@ pub async fn create_environment_key(
     State(app): State<SharedApp>,
     caller: OperatorOf<EnvironmentKeysCreate>,
     JsonBody(body): JsonBody,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Data<CreatedApiKey>>, ApiError> {
     let read = |body: &mut ObjectReader<'_>| Submitted::read(body, scopes::OF_ENVIRONMENT, FULL_ACCESS);
     let new = read_object(body.as_ref(), read).in_body()?;
-    make(&app, of_environment(&caller.environment), &new).await
+    make(&app, of_environment(&caller.environment), new).await
 }
 
 /// Revokes a key of an environment.
@@ -66,7 +67,7 @@ pub async fn delete_environment_key(
     State(app): State<SharedApp>,
     caller: OperatorOf<EnvironmentKeysDelete>,
     segment: LastSegment,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Done>, ApiError> {
     revoke_key(&app, of_environment(&caller.environment), ApiKeyId(segment.read_id("keyId")?)).await
 }
 
@@ -86,11 +87,11 @@ pub async fn create_account_key(
     operator: Operator<AccountEverything>,
     QueryTree(query): QueryTree,
     JsonBody(body): JsonBody,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Data<CreatedApiKey>>, ApiError> {
     read_nothing(Some(&query)).in_query()?;
     let read = |body: &mut ObjectReader<'_>| Submitted::read(body, scopes::OF_ACCOUNT, FULL_ACCOUNT_ACCESS);
     let new = read_object(body.as_ref(), read).in_body()?;
-    make(&app, of_account(operator.account_id), &new).await
+    make(&app, of_account(operator.account_id), new).await
 }
 
 /// Revokes a key of the account, even the caller's own.
@@ -99,14 +100,14 @@ pub async fn delete_account_key(
     operator: Operator<AccountEverything>,
     QueryTree(query): QueryTree,
     segment: LastSegment,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Done>, ApiError> {
     read_nothing(Some(&query)).in_query()?;
     revoke_key(&app, of_account(operator.account_id), ApiKeyId(segment.read_id("keyId")?)).await
 }
 
-async fn make(app: &App, owner: KeyOwner, new: &Submitted) -> Result<Json<Value>, ApiError> {
-    let data = make_key(app, owner, &new.display_name, &new.scopes).await?;
-    Ok(Json(json!({ "data": data })))
+async fn make(app: &App, owner: KeyOwner, new: Submitted) -> Result<Json<Data<CreatedApiKey>>, ApiError> {
+    let data = make_key(app, owner, new.display_name, new.scopes).await?;
+    Ok(Json(Data { data }))
 }
 
 async fn list(app: &App, owner: KeyOwner) -> Result<Json<Value>, ApiError> {

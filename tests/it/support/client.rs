@@ -4,6 +4,8 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
+use super::contract::{Sent, check_answer};
+
 /// Sends requests to one server, with or without an API key.
 #[derive(Clone)]
 pub struct Client {
@@ -75,6 +77,13 @@ impl Ask {
         self
     }
 
+    /// A header whose value may be any bytes.
+    pub fn header_bytes(mut self, name: &str, value: &[u8]) -> Self {
+        let name = HeaderName::from_bytes(name.as_bytes()).expect("a header name");
+        self.headers.append(name, HeaderValue::from_bytes(value).expect("a header value"));
+        self
+    }
+
     pub fn json(self, body: &Value) -> Self {
         let text = body.to_string();
         self.header("content-type", "application/json").bytes(text)
@@ -85,8 +94,22 @@ impl Ask {
         self
     }
 
-    /// Sends the request and reads the answer.
+    /// Sends the request and reads the answer, which must be one that the OpenAPI document has.
     pub async fn send(self) -> Reply {
+        let sent = self.clone();
+        let reply = self.send_unchecked().await;
+        let content_type = sent.headers.get("content-type").and_then(|value| value.to_str().ok());
+        let sent = Sent {
+            method: sent.method.as_str(),
+            target: &sent.path,
+            content_type: content_type.unwrap_or_default(),
+            body: sent.body.as_deref().unwrap_or_default(),
+        };
+        check_answer(&sent, &reply);
+        reply
+    }
+
+    async fn send_unchecked(self) -> Reply {
         let url = format!("{}{}", self.client.base, self.path);
         let mut request = self.client.http.request(self.method, url).headers(self.headers.clone());
         if let Some(secret) = self.client.secret.filter(|_| !self.headers.contains_key("authorization")) {

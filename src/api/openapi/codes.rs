@@ -1,0 +1,96 @@
+//! What the error codes mean. Codes are wire contract; the texts are ours and may change.
+
+/// The meaning of a code, when it is one that the public API answers with.
+pub fn meaning(code: &str) -> Option<&'static str> {
+    MEANINGS.iter().find(|(known, _)| *known == code).map(|(_, meaning)| *meaning)
+}
+
+/// Every code of the public API.
+pub const MEANINGS: &[(&str, &str)] = &[
+    // Any request.
+    ("invalid_query_params", "The query is not as described; `errors` lists why."),
+    ("invalid_body", "The body is not as described, or makes no sense; `errors` or `message` says why."),
+    ("invalid_uri_params", "A parameter of the path is not as described."),
+    ("invalid_headers", "A header is missing or not as described."),
+    ("invalid_json", "The body is not a JSON object or array."),
+    ("invalid_content_type", "The body is said not to be JSON."),
+    ("request_too_large", "The body is larger than this server accepts."),
+    (
+        "invalid_cli_version",
+        "The command line tool is too old, or too new for a server that enforces its version.",
+    ),
+    ("forbidden", "The key lacks a scope, or belongs to no environment."),
+    ("not_found", "There is nothing of that name."),
+    ("too_many_request", "A rate limit is used up; `Retry-After` says for how long."),
+    ("feature_disabled", "There is no such document for this kind of integration."),
+    ("not_implemented", "This version of the server does not run functions."),
+    ("server_error", "The server could not do its part, or what it needs is missing."),
+    ("generic_error_support", "Something unexpected failed; `payload` is the id to quote."),
+    // Authentication.
+    ("missing_auth_header", "There is no credential."),
+    ("malformed_auth_header", "The Authorization header holds no credential."),
+    ("invalid_secret_key_format", "The API key is not a UUID v4."),
+    ("unknown_account", "The key is unknown or was revoked, or its environment is gone."),
+    ("invalid_connect_session_token_format", "The connect session token has another form."),
+    ("unknown_connect_session_token", "The connect session is unknown, expired or deleted."),
+    ("missing_public_key", "There is neither a connect session token nor a public key."),
+    ("invalid_public_key", "The public key is not a UUID v4."),
+    ("deprecated_authentication", "Public keys work only in environments with HMAC."),
+    // Integrations and connections.
+    ("unknown_provider_config", "There is no such integration."),
+    ("unknown_provider_template", "The provider of the integration left the catalog."),
+    ("unknown_connection", "There is no such connection."),
+    ("invalid_credentials", "The credentials could not be refreshed; `payload.type` says why."),
+    ("connection_test_failed", "The provider refused the credentials."),
+    ("missing_provider_config", "The request does not name an integration."),
+    ("missing_access_token", "The body lacks `access_token`."),
+    ("missing_expires_at", "The body says neither when the token ends nor that it never does."),
+    ("missing_oauth_token", "The body lacks `oauth_token`."),
+    ("missing_oauth_token_secret", "The body lacks `oauth_token_secret`."),
+    ("missing_basic_username", "The body lacks `username`."),
+    ("missing_api_key", "The body lacks `api_key`."),
+    ("missing_app_id", "The body lacks `app_id`."),
+    ("missing_installation_id", "The body lacks `installation_id`."),
+    ("missing_account_id", "`connection_config.accountId` is missing."),
+    ("unknown_oauth_type", "Connections of this provider cannot be imported here."),
+    // Authorization.
+    ("missing_hmac", "The environment wants an `hmac` with each call."),
+    ("invalid_hmac", "The `hmac` does not fit the integration and the connection id."),
+    ("invalid_auth_mode", "The provider uses another auth mode."),
+    ("integration_not_allowed", "The connect session does not allow the integration."),
+    ("invalid_connection", "The connection to authorize again does not exist."),
+    (
+        "invalid_connection_config",
+        "A value of the connection config is missing or not as the provider wants it.",
+    ),
+    ("missing_client_id", "The body lacks `client_id`."),
+    ("missing_client_secret", "The body lacks `client_secret`."),
+    ("missing_client_private_key", "The provider needs `client_private_key`."),
+    ("missing_token_url", "The provider has no token URL in the catalog."),
+    ("invalid_certificate_or_key_format", "A certificate or key cannot be used."),
+    ("client_credentials_fetch_error", "The token endpoint gave no token."),
+    ("unknown_environment", "There is no such environment."),
+    // Environments.
+    ("conflict", "The name is taken."),
+    ("invalid_is_prod_flag", "The environment `prod` is always one of production."),
+    ("cannot_delete_prod_environment", "The environment `prod` cannot be deleted."),
+    ("resource_capped", "There are as many as there may be."),
+    ("multiple_webhook_signing_keys", "There are several signing keys; none can be chosen."),
+    ("rotation_failed", "The signing key could not be replaced."),
+    // The proxy.
+    ("base_url_override_disabled", "Base URLs other than the catalog's are switched off."),
+    ("base_url_override_not_allowed", "The outbound URL policy refuses the address."),
+    ("connection_refresh_backoff", "The last refresh failed less than 30 seconds ago."),
+    ("unknown_provider", "The provider of the integration left the catalog."),
+    ("unsupported_provider", "The provider has no base URL in the catalog."),
+    ("missing_api_url", "The address of the call cannot be built."),
+    ("unsupported_auth", "Calls cannot be signed with these credentials."),
+    ("missing_connection_config", "The address needs a value that the connection config lacks."),
+    ("failed_to_get_connection", "The credentials became unusable between two attempts."),
+    ("proxy_connect_failed", "The provider cannot be reached."),
+    ("proxy_dns_failed", "The provider's name cannot be resolved."),
+    ("proxy_tls_failed", "The provider's certificate or TLS is not acceptable."),
+    ("proxy_timeout", "The provider did not answer in time."),
+    ("proxy_upstream_aborted", "The provider's answer broke off."),
+    ("proxy_too_many_redirects", "The provider redirects without end."),
+];
