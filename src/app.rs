@@ -19,6 +19,7 @@ use crate::hub::Hub;
 use crate::keys::KeyCache;
 use crate::limiter::Limiter;
 use crate::proxy::TargetCache;
+use crate::published::PublishedCatalog;
 use crate::refresh::{FetchedQueue, Flights};
 use crate::rng::Rng;
 
@@ -27,6 +28,7 @@ pub struct App {
     pub db: PgPool,
     pub cipher: Cipher,
     pub catalog: CatalogHandle,
+    pub published: PublishedCatalog,
     pub egress: Egress,
     pub keys: KeyCache,
     pub limiter: Limiter,

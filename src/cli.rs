@@ -1,6 +1,7 @@
-//! The command line: `serve` (default), `migrate`, `check-config`, `healthcheck`, `account-key`.
+//! The command line: `serve` (default), `migrate`, `check-config`, `healthcheck`, `account-key`, `catalog`.
 
 mod account_key;
+mod catalog;
 mod serve;
 
 use std::process::ExitCode;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use self::account_key::AccountKeyCommand;
+use self::catalog::CatalogCommand;
 use crate::config::{Config, Settings, env_example, settings_table};
 use crate::db::pool;
 use crate::start::{self, StartError};
@@ -35,6 +37,9 @@ enum Command {
     /// Make keys of the account, for creating and deleting environments over the API.
     #[command(subcommand)]
     AccountKey(AccountKeyCommand),
+    /// Check catalog files.
+    #[command(subcommand)]
+    Catalog(CatalogCommand),
 }
 
 #[derive(Args)]
@@ -109,6 +114,7 @@ fn run(command: Command, settings: Settings) -> ExitCode {
         match command {
             Command::Migrate(args) => migrate(&settings.config, args.check).await,
             Command::AccountKey(command) => account_key::run(settings.config, command).await,
+            Command::Catalog(command) => catalog::run(&settings.config, command).await,
             Command::Healthcheck(args) => healthcheck(&settings.config, args.url).await,
             Command::Serve | Command::CheckConfig(_) => serve::serve(settings).await,
         }

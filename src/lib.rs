@@ -23,6 +23,7 @@ pub mod limiter;
 pub mod logs;
 pub mod oauth;
 pub mod proxy;
+pub mod published;
 pub mod refresh;
 pub mod rng;
 pub mod server;

@@ -21,10 +21,11 @@ use crate::hub::Hub;
 use crate::keys::{KeyCache, KeyError};
 use crate::limiter::Limiter;
 use crate::proxy::TargetCache;
+use crate::published::PublishedCatalog;
 use crate::refresh::{FetchedQueue, Flights};
 use crate::rng::Rng;
 
-pub use catalog::{load_catalog, watch_catalog};
+pub use catalog::{fetch_catalog, load_catalog, watch_catalog};
 
 /// Why the server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -144,6 +145,7 @@ pub async fn build(config: Config, pool: PgPool, clock: Clock, rng: Rng) -> Resu
     let catalog = load_catalog(&config.catalog, &egress).await;
     let app = App {
         catalog: CatalogHandle::new(catalog),
+        published: PublishedCatalog::default(),
         egress,
         keys: KeyCache::default(),
         limiter: Limiter::default(),
@@ -182,7 +184,11 @@ async fn check_keys(pool: &PgPool, cipher: &Cipher, clock: &Clock) -> Result<(),
     Ok(())
 }
 
-fn build_egress(config: &OutboundConfig) -> Result<Egress, StartError> {
+/// The outgoing clients of these settings.
+///
+/// # Errors
+/// A sentence about a policy, a certificate file or an outbound proxy that cannot be used.
+pub fn build_egress(config: &OutboundConfig) -> Result<Egress, StartError> {
     let policies = config.policies().map_err(|problems| problems.join(" "))?;
     let mut egress = EgressConfig::new(policies);
     egress.extra_ca_file.clone_from(&config.extra_certificates);

@@ -23,6 +23,7 @@ mod oauth;
 mod own_environment;
 pub mod path;
 mod pending;
+mod preference;
 mod providers;
 mod proxy;
 pub mod scope;

@@ -12,7 +12,19 @@ const LAYERS: [&[&str]; 5] = [
     // The domain.
     &["connections", "environments", "integrations", "jobs", "keys", "logs", "oauth", "proxy", "refresh"],
     // Storage, outgoing requests and what lives as long as the process.
-    &["app", "caches", "config", "db", "egress", "error", "fanout", "hub", "limiter", "telemetry"],
+    &[
+        "app",
+        "caches",
+        "config",
+        "db",
+        "egress",
+        "error",
+        "fanout",
+        "hub",
+        "limiter",
+        "published",
+        "telemetry",
+    ],
     // Pure: no I/O, no handles.
     &["auth", "catalog", "clock", "crypto", "rng", "template", "time_format"],
 ];

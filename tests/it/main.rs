@@ -1,6 +1,7 @@
 //! The integration tests: the whole application on port 0 over a real database, one environment per test.
 
 mod architecture;
+mod catalog_files;
 mod connect_sessions;
 mod connections;
 mod credentials;
