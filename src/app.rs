@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::catalog::{Catalog, CatalogHandle};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::connections::ReadCache;
 use crate::crypto::Cipher;
 use crate::db::{ConnectionRowId, IntegrationId};
 use crate::egress::Egress;
@@ -37,6 +38,7 @@ pub struct App {
     pub flights: Flights,
     pub fetched: FetchedQueue,
     pub targets: TargetCache,
+    pub reads: ReadCache,
     pub clock: Clock,
     pub rng: Rng,
     /// Names this process in leases.
@@ -48,17 +50,20 @@ impl App {
     /// Drops what this process remembers of a connection.
     pub fn forget_connection(&self, id: ConnectionRowId) {
         self.targets.forget_connection(id);
+        self.reads.forget_connection(id);
     }
 
     /// Drops what this process remembers of an integration and its connections.
     pub fn forget_integration(&self, id: IntegrationId) {
         self.targets.forget_integration(id);
+        self.reads.forget_integration(id);
     }
 
     /// Replaces the catalog, and drops what was computed from the old one.
     pub fn replace_catalog(&self, catalog: Catalog) {
         self.catalog.replace(catalog);
         self.targets.forget_all();
+        self.reads.forget_all();
     }
 }
 

@@ -2,6 +2,7 @@
 //! caches about every change. Called by the API, the OAuth callback and the refresh.
 
 mod config;
+mod reads;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
@@ -22,6 +23,7 @@ use crate::integrations::OpenIntegration;
 
 use config::seal_config;
 pub use config::{open_config, public_config};
+pub use reads::{ConnectionView, KnownConnection, ReadCache, ReadKey};
 
 /// Whether a connection is new or was authorized again; the word of the auth webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,13 +13,14 @@ use crate::app::{App, Lifecycle, SharedApp};
 use crate::catalog::CatalogHandle;
 use crate::clock::Clock;
 use crate::config::{Config, OutboundConfig};
+use crate::connections::ReadCache;
 use crate::crypto::Cipher;
-use crate::db::{encryption_keys, pool, refresh_leases};
+use crate::db::{accounts, encryption_keys, pool, refresh_leases};
 use crate::egress::{Egress, EgressConfig, OutboundProxyConfig};
 use crate::fanout::Fanout;
 use crate::hub::Hub;
 use crate::keys::{KeyCache, KeyError};
-use crate::limiter::Limiter;
+use crate::limiter::{Limiter, SharedWindows};
 use crate::proxy::TargetCache;
 use crate::published::PublishedCatalog;
 use crate::refresh::{FetchedQueue, Flights};
@@ -154,6 +155,7 @@ pub async fn build(config: Config, pool: PgPool, clock: Clock, rng: Rng) -> Resu
         flights: Flights::default(),
         fetched: FetchedQueue::default(),
         targets: TargetCache::default(),
+        reads: ReadCache::default(),
         replica: rng.uuid(),
         lifecycle: Lifecycle::default(),
         config,
@@ -163,8 +165,18 @@ pub async fn build(config: Config, pool: PgPool, clock: Clock, rng: Rng) -> Resu
         rng,
     };
     account::ensure_account(&app).await?;
+    share_limits(&app).await?;
     app.lifecycle.note_database_answer();
     Ok(Arc::new(app))
+}
+
+/// Counts rate limits together with the other replicas, when there is a Redis for it.
+async fn share_limits(app: &App) -> Result<(), StartError> {
+    let Some(url) = &app.config.redis_url else { return Ok(()) };
+    if let Some(installation) = accounts::find_first_uuid(&app.db).await? {
+        app.limiter.share(SharedWindows::new(url, installation.to_string())?);
+    }
+    Ok(())
 }
 
 /// Refuses a key ring that lacks a key which values in this database were sealed with.

@@ -31,6 +31,7 @@ const LAYERS: [&[&str]; 5] = [
 
 /// `App` holds what the domain remembers; start-up is told to watch the catalog by the jobs.
 const EXCEPTIONS: &[(&str, &str)] = &[
+    ("app", "connections"),
     ("app", "keys"),
     ("app", "proxy"),
     ("app", "refresh"),

@@ -13,6 +13,7 @@ mod functions;
 mod health;
 mod http;
 mod integrations;
+mod limits;
 mod migrations;
 mod oauth;
 mod oauth_exceptions;

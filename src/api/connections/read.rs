@@ -14,7 +14,7 @@ use crate::api::input::{ObjectReader, read_object};
 use crate::api::last_segment::LastSegment;
 use crate::api::scope::ConnectionsRead;
 use crate::app::{App, SharedApp};
-use crate::connections::open_config;
+use crate::connections::{ConnectionView, KnownConnection, ReadKey, open_config};
 use crate::db::connections::{self as rows, Connection};
 use crate::db::integrations::Integration;
 use crate::error::ApiError;
@@ -59,14 +59,39 @@ pub async fn get_connection(
     if !shows_credentials && query.is_about_credentials() {
         return Err(ApiError::forbidden(format!("This API key needs the scope {READ_CREDENTIALS}.")));
     }
-    let (integration, connection) =
-        find_connection(&app, key.environment.id, &query.provider_config_key, &connection_id).await?;
+    let name = ReadKey {
+        environment: key.environment.id,
+        integration: &query.provider_config_key,
+        connection: &connection_id,
+    };
     let body = if shows_credentials {
-        read_fresh(&app, Arc::new(integration), connection, query.force_refresh).await?
+        read_with_credentials(&app, name, query.force_refresh).await?
     } else {
+        let (integration, connection) =
+            find_connection(&app, name.environment, name.integration, name.connection).await?;
         ConnectionBody::load(&app, &integration.row, connection, format_millis_offset).await?
     };
     Ok(Json(if query.refresh_token { body } else { body.without_refresh_tokens() }))
+}
+
+/// From memory when the connection was read lately and its credentials are still good.
+async fn read_with_credentials(
+    app: &SharedApp,
+    name: ReadKey<'_>,
+    force: bool,
+) -> Result<ConnectionBody, ApiError> {
+    let now = app.clock.now();
+    if let Some(known) = app.reads.get(&name, now).filter(|_| !force) {
+        app.fetched.note(known.view.connection.id, now);
+        return Ok(show(app, &known));
+    }
+    let mark = app.reads.begin();
+    let (integration, connection) =
+        find_connection(app, name.environment, name.integration, name.connection).await?;
+    let known = read_fresh(app, Arc::new(integration), connection, force).await?;
+    let body = show(app, &known);
+    app.reads.insert(mark, &name, known, now);
+    Ok(body)
 }
 
 async fn read_fresh(
@@ -74,17 +99,23 @@ async fn read_fresh(
     integration: Arc<OpenIntegration>,
     connection: Connection,
     force: bool,
-) -> Result<ConnectionBody, ApiError> {
+) -> Result<KnownConnection, ApiError> {
     let force = if force { Force::Yes } else { Force::No };
     match fresh_credentials(app, &integration, connection.clone(), force).await {
         Ok(fresh) => {
-            let row = just_fetched(app, fresh.connection);
-            let config = open_config(app, &row);
-            let body = ConnectionBody::load(app, &integration.row, row, format_millis_offset).await?;
-            Ok(body.with_secrets(&fresh.credentials, config))
+            let view = ConnectionView::load(app, fresh.connection).await?;
+            Ok(KnownConnection { integration, view, credentials: fresh.credentials })
         }
         Err(error) => Err(refuse(app, &integration.row, &connection, error).await),
     }
+}
+
+fn show(app: &App, known: &KnownConnection) -> ConnectionBody {
+    let config = open_config(app, &known.view.connection);
+    let connection = just_fetched(app, known.view.connection.clone());
+    let view = ConnectionView { connection, ..known.view.clone() };
+    let body = ConnectionBody::new(app, &known.integration.row, view, format_millis_offset);
+    body.with_secrets(&known.credentials, config)
 }
 
 /// The time of this read is written later, with others; the answer has it already.
