@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::connections::ReadCache;
 use crate::crypto::Cipher;
+use crate::db::connection_list::PageMarks;
 use crate::db::{ConnectionRowId, IntegrationId};
 use crate::egress::Egress;
 use crate::fanout::Fanout;
@@ -39,6 +40,7 @@ pub struct App {
     pub fetched: FetchedQueue,
     pub targets: TargetCache,
     pub reads: ReadCache,
+    pub page_marks: PageMarks,
     pub clock: Clock,
     pub rng: Rng,
     /// Names this process in leases.

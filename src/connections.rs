@@ -129,6 +129,9 @@ pub async fn establish(
     changes::insert(&mut *transaction, ChangeKind::Connection, environment.id, id.0, now).await?;
     transaction.commit().await?;
     app.forget_connection(id);
+    if created {
+        app.page_marks.forget(environment.id);
+    }
     app.fanout.call(Wake::Feed).await;
     Ok(Established { id, operation: if created { Operation::Creation } else { Operation::Override } })
 }

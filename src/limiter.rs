@@ -65,7 +65,8 @@ struct Window {
 impl Window {
     fn usage(&self, limit: u64) -> Usage {
         let is_blocked = self.counted > limit;
-        let remaining = limit.saturating_sub(self.counted).saturating_add(if is_blocked { 0 } else { self.lease });
+        let remaining =
+            limit.saturating_sub(self.counted).saturating_add(if is_blocked { 0 } else { self.lease });
         Usage { limit, remaining, resets_at: self.ends_at, is_blocked }
     }
 }

@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::config::{Config, OutboundConfig};
 use crate::connections::ReadCache;
 use crate::crypto::Cipher;
+use crate::db::connection_list::PageMarks;
 use crate::db::{accounts, encryption_keys, pool, refresh_leases};
 use crate::egress::{Egress, EgressConfig, OutboundProxyConfig};
 use crate::fanout::Fanout;
@@ -156,6 +157,7 @@ pub async fn build(config: Config, pool: PgPool, clock: Clock, rng: Rng) -> Resu
         fetched: FetchedQueue::default(),
         targets: TargetCache::default(),
         reads: ReadCache::default(),
+        page_marks: PageMarks::default(),
         replica: rng.uuid(),
         lifecycle: Lifecycle::default(),
         config,

@@ -19,6 +19,7 @@ const OPEN_POLICY: &str =
 #[derive(Subcommand)]
 pub enum CatalogCommand {
     /// Explain what is wrong in catalog files; exit code 1 when there are errors, 0 when there are warnings at most.
+    #[command(visible_alias = "check")]
     Lint(LintArgs),
 }
 

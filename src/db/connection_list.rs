@@ -4,10 +4,14 @@
 //! half of the rows or three of them are tried on the newest rows; only when those do not fill the page are the indexes of
 //! the filters asked.
 
+mod marks;
+
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{FromRow, PgPool, Postgres, QueryBuilder};
 
+use self::marks::Mark;
+pub use self::marks::PageMarks;
 use super::{EnvironmentId, IntegrationId, integrations};
 
 /// The newest rows on which a filter is tried before its index is asked.
@@ -50,7 +54,13 @@ pub struct Summary {
 }
 
 /// Live connections, newest first.
-pub async fn list(db: &PgPool, environment: EnvironmentId, filter: &Filter) -> sqlx::Result<Vec<Summary>> {
+pub async fn list(
+    db: &PgPool,
+    marks: &PageMarks,
+    environment: EnvironmentId,
+    filter: &Filter,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<Summary>> {
     let integrations = match &filter.integrations {
         Some(keys) => Some(integrations::list_ids(db, environment, keys).await?),
         None => None,
@@ -58,7 +68,7 @@ pub async fn list(db: &PgPool, environment: EnvironmentId, filter: &Filter) -> s
     if integrations.as_ref().is_some_and(Vec::is_empty) {
         return Ok(Vec::new());
     }
-    let page = Page { environment, filter, integrations: integrations.as_deref() };
+    let page = Page { environment, filter, integrations: integrations.as_deref(), mark: None };
     if filter.is_of_unknown_size() {
         let newest = page.query(Reach::Newest).build_query_as().fetch_all(db).await?;
         if i64::try_from(newest.len()).unwrap_or(i64::MAX) >= filter.limit {
@@ -66,10 +76,20 @@ pub async fn list(db: &PgPool, environment: EnvironmentId, filter: &Filter) -> s
         }
         return page.query(Reach::Matching).build_query_as().fetch_all(db).await;
     }
-    page.query(Reach::Ordered).build_query_as().fetch_all(db).await
+    let key = (environment, filter.name());
+    let (mark, generation) = marks.before(&key, filter.offset, now);
+    let page = Page { mark, ..page };
+    let rows: Vec<Summary> = page.query(Reach::Ordered).build_query_as().fetch_all(db).await?;
+    marks.note(key, generation, filter.offset, &rows, now);
+    Ok(rows)
 }
 
 impl Filter {
+    /// The same for every page of a list, and for no other list.
+    fn name(&self) -> String {
+        format!("{:?}", (&self.connection_id, &self.integrations, &self.end_user_id))
+    }
+
     /// May the filter match any share of the rows? Ids match few of them, an integration is read in order.
     fn is_of_unknown_size(&self) -> bool {
         let has_one_id = self.connection_id.is_some() || self.end_user_id.is_some();
@@ -92,6 +112,8 @@ struct Page<'a> {
     environment: EnvironmentId,
     filter: &'a Filter,
     integrations: Option<&'a [IntegrationId]>,
+    /// Where to start counting.
+    mark: Option<Mark>,
 }
 
 impl Page<'_> {
@@ -112,7 +134,7 @@ impl Page<'_> {
                 query.push(") c");
             }
         }
-        query.push(ORDER).push_bind(self.filter.limit).push(" OFFSET ").push_bind(self.filter.offset);
+        query.push(ORDER).push_bind(self.filter.limit).push(" OFFSET ").push_bind(self.skipped());
         query.push(
             ") SELECT c.id, c.connection_id, i.unique_key AS provider_config_key, i.provider, c.tags, c.metadata, c.created_at,
                  COALESCE((SELECT jsonb_agg(jsonb_build_object('type', e.type, 'log_id', e.log_id) ORDER BY e.type)
@@ -127,9 +149,14 @@ impl Page<'_> {
         query
     }
 
+    /// Rows between the mark, or the beginning, and the page.
+    fn skipped(&self) -> i64 {
+        self.filter.offset - self.mark.map_or(0, |mark| mark.offset)
+    }
+
     /// Ids and times of rows that match, at least as many as the page can need.
     fn push_rows(&self, query: &mut QueryBuilder<Postgres>, reach: Reach, of_one_integration: bool) {
-        let end = self.filter.offset.saturating_add(self.filter.limit);
+        let end = self.skipped().saturating_add(self.filter.limit);
         let live = |query: &mut QueryBuilder<Postgres>, columns: &str| {
             query.push(format!(
                 "SELECT {columns} FROM connections c WHERE c.deleted_at IS NULL AND c.environment_id = "
@@ -143,6 +170,10 @@ impl Page<'_> {
             Reach::Ordered => {
                 live(query, "c.id, c.created_at");
                 self.push_filters(query, reach);
+                if let Some(mark) = self.mark {
+                    query.push(" AND (c.created_at, c.id) <= (").push_bind(mark.created_at);
+                    query.push(", ").push_bind(mark.id).push(")");
+                }
                 query.push(ORDER).push_bind(end);
             }
             Reach::Newest => {

@@ -9,16 +9,18 @@ use crate::support::{TestApp, run, test_setting};
 fn redis(test: &str) -> Option<String> {
     let url = test_setting("TEST_REDIS_URL");
     if url.is_none() {
-        assert_ne!(test_setting("HITCHPOST_TEST_REQUIRE").as_deref(), Some("all"), "TEST_REDIS_URL is not set");
+        assert_ne!(
+            test_setting("HITCHPOST_TEST_REQUIRE").as_deref(),
+            Some("all"),
+            "TEST_REDIS_URL is not set"
+        );
         eprintln!("SKIPPED: {test}, because TEST_REDIS_URL is not set");
     }
     url
 }
 
 fn settings(redis: &str, limit: u64) -> TestSettings {
-    TestSettings::default()
-        .set("NANGO_REDIS_URL", redis)
-        .set("DEFAULT_RATE_LIMIT_PER_MIN", limit.to_string())
+    TestSettings::default().set("NANGO_REDIS_URL", redis).set("DEFAULT_RATE_LIMIT_PER_MIN", limit.to_string())
 }
 
 async fn ask(app: &TestApp) -> Reply {
