@@ -25,3 +25,8 @@ documents:
 bench:
     cargo build --release --locked
     bench/proxy.py
+
+# The API over a million connections; needs wrk, psql and DATABASE_URL.
+bench-api:
+    cargo build --release --locked
+    bench/api.py

@@ -11,7 +11,9 @@ use uuid::Uuid;
 use crate::catalog::{Catalog, CatalogHandle};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::connections::ReadCache;
 use crate::crypto::Cipher;
+use crate::db::connection_list::PageMarks;
 use crate::db::{ConnectionRowId, IntegrationId};
 use crate::egress::Egress;
 use crate::fanout::Fanout;
@@ -20,6 +22,7 @@ use crate::keys::KeyCache;
 use crate::limiter::Limiter;
 use crate::modes::mcp::MetadataCache;
 use crate::proxy::{IdentityCache, TargetCache};
+use crate::published::PublishedCatalog;
 use crate::refresh::{FetchedQueue, Flights};
 use crate::rng::Rng;
 
@@ -28,6 +31,7 @@ pub struct App {
     pub db: PgPool,
     pub cipher: Cipher,
     pub catalog: CatalogHandle,
+    pub published: PublishedCatalog,
     pub egress: Egress,
     pub keys: KeyCache,
     pub limiter: Limiter,
@@ -38,6 +42,8 @@ pub struct App {
     pub targets: TargetCache,
     pub mcp_metadata: MetadataCache,
     pub identities: IdentityCache,
+    pub reads: ReadCache,
+    pub page_marks: PageMarks,
     pub clock: Clock,
     pub rng: Rng,
     /// Names this process in leases.
@@ -49,17 +55,20 @@ impl App {
     /// Drops what this process remembers of a connection.
     pub fn forget_connection(&self, id: ConnectionRowId) {
         self.targets.forget_connection(id);
+        self.reads.forget_connection(id);
     }
 
     /// Drops what this process remembers of an integration and its connections.
     pub fn forget_integration(&self, id: IntegrationId) {
         self.targets.forget_integration(id);
+        self.reads.forget_integration(id);
     }
 
     /// Replaces the catalog, and drops what was computed from the old one.
     pub fn replace_catalog(&self, catalog: Catalog) {
         self.catalog.replace(catalog);
         self.targets.forget_all();
+        self.reads.forget_all();
     }
 }
 

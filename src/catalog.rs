@@ -16,7 +16,9 @@ mod proxy;
 mod retry;
 mod source;
 mod token_step;
+mod translation;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
@@ -26,7 +28,7 @@ use serde_json::{Map, Value};
 pub use self::embedded::embedded_files;
 pub use self::fields::{FieldFormat, FieldProblem, FieldSchema, Fields, VisibleWhen, validate_fields};
 pub use self::integration::apply_integration_config;
-pub use self::lint::lint;
+pub use self::lint::{Finding, Report, Severity, lint};
 pub use self::load::{Loaded, Problem, load};
 pub use self::parameters::{Parameter, Parameters};
 pub use self::provider::{
@@ -40,11 +42,14 @@ pub use self::token_step::{
     Assertion, AssertionKind, ExpirationStrategy, HmacSecretEncoding, Signature, SignatureProtocol,
     SignedToken, TokenRequestMethod, TokenResponse, TokenStep,
 };
+pub use self::translation::Language;
 
 /// All providers, by name, in the order of their sources.
 #[derive(Debug, Default)]
 pub struct Catalog {
     providers: IndexMap<String, Arc<Provider>>,
+    /// By language: entry name to what is merged over the definition.
+    translations: HashMap<Language, Map<String, Value>>,
 }
 
 impl Catalog {
@@ -62,6 +67,24 @@ impl Catalog {
     pub fn search(&self, text: &str) -> impl Iterator<Item = &Arc<Provider>> {
         let wanted = text.to_ascii_lowercase();
         self.iter().filter(move |provider| provider.name.to_ascii_lowercase().contains(&wanted))
+    }
+
+    /// Where the provider of that name stands in the order of the catalog.
+    pub fn position(&self, name: &str) -> Option<usize> {
+        self.providers.get_index_of(name)
+    }
+
+    /// The member of `GET /providers`: the definition as published, in `language` where it is translated, with `name`
+    /// and `logo_url`. `base_url` is the public URL of this server.
+    pub fn public_json(&self, provider: &Provider, base_url: &str, language: Language) -> Map<String, Value> {
+        let mut json = provider.raw.clone();
+        let overlay =
+            self.translations.get(&language).and_then(|entries| entries.get(&provider.name)?.as_object());
+        if let Some(overlay) = overlay {
+            translation::merge(&mut json, overlay);
+        }
+        provider.add_public_names(&mut json, base_url);
+        json
     }
 
     pub fn len(&self) -> usize {

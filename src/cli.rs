@@ -1,6 +1,7 @@
-//! The command line: `serve` (default), `migrate`, `check-config`, `healthcheck`, `account-key`, `apply`, `export`.
+//! The command line: `serve` (default), `migrate`, `check-config`, `healthcheck`, `account-key`, `apply`, `export`, `catalog`.
 
 mod account_key;
+mod catalog;
 mod serve;
 mod settings;
 
@@ -10,6 +11,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use self::account_key::AccountKeyCommand;
+use self::catalog::CatalogCommand;
 use self::settings::ApplyArgs;
 use crate::config::{Config, Settings, env_example, settings_table};
 use crate::db::pool;
@@ -42,6 +44,9 @@ enum Command {
     Apply(ApplyArgs),
     /// Print what is stored as a file that `apply` accepts, without its secrets.
     Export,
+    /// Check catalog files.
+    #[command(subcommand)]
+    Catalog(CatalogCommand),
 }
 
 #[derive(Args)]
@@ -137,6 +142,7 @@ fn run(command: Command, settings: Settings, file: Option<SettingsFile>) -> Exit
             Command::AccountKey(command) => account_key::run(settings.config, command).await,
             Command::Apply(args) => settings::apply(settings.config, &variable, args).await,
             Command::Export => settings::print_export(settings.config).await,
+            Command::Catalog(command) => catalog::run(&settings.config, command).await,
             Command::Healthcheck(args) => healthcheck(&settings.config, args.url).await,
             Command::Serve | Command::CheckConfig(_) => serve::serve(settings, file).await,
         }

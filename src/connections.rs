@@ -2,6 +2,7 @@
 //! caches about every change. Called by the API, the OAuth callback and the refresh.
 
 mod config;
+mod reads;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
@@ -21,6 +22,7 @@ use crate::fanout::Wake;
 use crate::integrations::OpenIntegration;
 
 pub use config::{open_config, public_config, seal_config};
+pub use reads::{ConnectionView, KnownConnection, ReadCache, ReadKey};
 
 /// Whether a connection is new or was authorized again; the word of the auth webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,6 +128,9 @@ pub async fn establish(
     changes::insert(&mut *transaction, ChangeKind::Connection, environment.id, id.0, now).await?;
     transaction.commit().await?;
     app.forget_connection(id);
+    if created {
+        app.page_marks.forget(environment.id);
+    }
     app.fanout.call(Wake::Feed).await;
     Ok(Established { id, operation: if created { Operation::Creation } else { Operation::Override } })
 }

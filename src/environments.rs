@@ -133,7 +133,7 @@ pub async fn delete(app: &App, id: EnvironmentId) -> Result<bool, ApiError> {
     transaction.commit().await?;
     app.keys.forget_environment(id);
     integrations.into_iter().for_each(|integration| app.forget_integration(integration));
-    connections.into_iter().for_each(|connection| app.forget_connection(connection));
+    app.page_marks.forget(id);
     app.fanout.call(Wake::Feed).await;
     Ok(true)
 }

@@ -24,6 +24,7 @@ pub mod logs;
 pub mod modes;
 pub mod oauth;
 pub mod proxy;
+pub mod published;
 pub mod refresh;
 pub mod rng;
 pub mod server;

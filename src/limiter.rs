@@ -1,12 +1,21 @@
-//! Rate limits: fixed windows of 60 seconds per bucket, kept in this process (`spec` http-api, section 1.8).
+//! Rate limits: fixed windows of 60 seconds per bucket (`spec` http-api, section 1.8), kept in this process and, when Redis
+//! is configured, shared with the other replicas.
+//!
+//! Shared windows are taken in leases: a process claims a small part of what is left and serves requests from it without
+//! asking again. What has been claimed counts as used, so that all replicas together never let more through than the
+//! limit; near its end, claims are single points. Without Redis, or while it does not answer, a process counts alone.
+
+mod shared;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::db::{AccountId, ConnectSessionId};
+
+pub use self::shared::SharedWindows;
 
 const WINDOW: TimeDelta = TimeDelta::seconds(60);
 /// Beyond this many buckets, ended windows are swept out.
@@ -44,58 +53,171 @@ impl Usage {
     }
 }
 
+/// What this process knows of a window.
+#[derive(Debug, Clone, Copy)]
 struct Window {
-    used: u64,
+    /// Points taken, by other replicas too as far as they are known; this process' lease is among them.
+    counted: u64,
+    /// Points of `counted` that this process may still give away.
+    lease: u64,
     ends_at: DateTime<Utc>,
+}
+
+impl Window {
+    fn usage(&self, limit: u64) -> Usage {
+        let is_blocked = self.counted > limit;
+        let remaining =
+            limit.saturating_sub(self.counted).saturating_add(if is_blocked { 0 } else { self.lease });
+        Usage { limit, remaining, resets_at: self.ends_at, is_blocked }
+    }
 }
 
 #[derive(Default)]
 pub struct Limiter {
     windows: Mutex<HashMap<Bucket, Window>>,
+    shared: OnceLock<SharedWindows>,
 }
 
 impl Limiter {
+    /// Counts together with the other replicas from now on.
+    pub fn share(&self, shared: SharedWindows) {
+        // Set once at start; a second call would be a second start.
+        let _ = self.shared.set(shared);
+    }
+
     /// Takes `points`; the request is blocked when more than `limit` were taken in the window.
-    pub fn take(&self, bucket: Bucket, points: u64, limit: u64, now: DateTime<Utc>) -> Usage {
+    pub async fn take(&self, bucket: Bucket, points: u64, limit: u64, now: DateTime<Utc>) -> Usage {
+        let Some(shared) = self.shared.get() else { return self.take_alone(bucket, points, limit, now) };
+        if let Some(usage) = self.take_leased(bucket, points, limit, now) {
+            return usage;
+        }
+        match shared.claim(bucket, points, limit, now).await {
+            Some(claim) => self.keep(bucket, claim, points, limit, now),
+            None => self.take_alone(bucket, points, limit, now),
+        }
+    }
+
+    /// The same, counted in this process only.
+    pub fn take_alone(&self, bucket: Bucket, points: u64, limit: u64, now: DateTime<Utc>) -> Usage {
+        self.with_window(bucket, now, |window| {
+            window.counted = window.counted.saturating_add(points);
+            // Points of a lease were counted when they were claimed.
+            let from_lease = window.lease.min(points);
+            window.lease -= from_lease;
+            window.counted -= from_lease;
+            window.usage(limit)
+        })
+    }
+
+    /// Takes from the lease; none when the other replicas have to be asked. A window that is used up stays so.
+    fn take_leased(&self, bucket: Bucket, points: u64, limit: u64, now: DateTime<Utc>) -> Option<Usage> {
+        self.with_window(bucket, now, |window| {
+            if window.lease >= points {
+                window.lease -= points;
+                return Some(window.usage(limit));
+            }
+            (window.counted > limit).then(|| window.usage(limit))
+        })
+    }
+
+    /// Puts a claim into the window and takes `points` from it.
+    fn keep(&self, bucket: Bucket, claim: Claim, points: u64, limit: u64, now: DateTime<Utc>) -> Usage {
+        self.with_window(bucket, now, |window| {
+            // Answers may come out of order; the greatest count is the latest.
+            let is_later = claim.ends_at > window.ends_at || claim.counted > window.counted;
+            if is_later {
+                (window.counted, window.ends_at) = (claim.counted, claim.ends_at);
+            }
+            if claim.granted < points {
+                // Nothing is left: every further request of the window is answered from here.
+                window.counted = window.counted.max(limit.saturating_add(1));
+                window.lease = 0;
+            } else {
+                window.lease += claim.granted - points;
+            }
+            window.usage(limit)
+        })
+    }
+
+    fn with_window<T>(&self, bucket: Bucket, now: DateTime<Utc>, change: impl FnOnce(&mut Window) -> T) -> T {
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         if windows.len() >= SWEEP_AT {
             windows.retain(|_, window| window.ends_at > now);
         }
-        let window = windows.entry(bucket).or_insert(Window { used: 0, ends_at: now + WINDOW });
+        let fresh = Window { counted: 0, lease: 0, ends_at: now + WINDOW };
+        let window = windows.entry(bucket).or_insert(fresh);
         if window.ends_at <= now {
-            *window = Window { used: 0, ends_at: now + WINDOW };
+            *window = fresh;
         }
-        window.used = window.used.saturating_add(points);
-        Usage {
-            limit,
-            remaining: limit.saturating_sub(window.used),
-            resets_at: window.ends_at,
-            is_blocked: window.used > limit,
-        }
+        change(window)
     }
 
-    /// Whether a bucket is used up, without taking anything.
+    /// Whether a bucket is used up, without taking anything; as far as this process knows.
     pub fn is_exhausted(&self, bucket: Bucket, limit: u64, now: DateTime<Utc>) -> Option<Usage> {
         let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        let window = windows.get(&bucket).filter(|window| window.ends_at > now && window.used >= limit)?;
+        let window = windows.get(&bucket).filter(|window| window.ends_at > now && window.counted >= limit)?;
         Some(Usage { limit, remaining: 0, resets_at: window.ends_at, is_blocked: true })
     }
+}
+
+/// What the shared window gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    /// Points that this process may give away; less than asked for when the window is used up.
+    pub granted: u64,
+    /// Points that all replicas have claimed.
+    pub counted: u64,
+    pub ends_at: DateTime<Utc>,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const BUCKET: Bucket = Bucket::Secret(AccountId(1));
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(seconds, 0).unwrap_or_default()
+    }
+
     #[test]
     fn a_window_blocks_after_its_limit_and_opens_again() {
         let limiter = Limiter::default();
-        let start = DateTime::from_timestamp(0, 0).unwrap();
-        let bucket = Bucket::Secret(AccountId(1));
-        let take = |seconds| limiter.take(bucket, 1, 2, start + TimeDelta::seconds(seconds));
+        let take = |seconds| limiter.take_alone(BUCKET, 1, 2, at(seconds));
         assert_eq!((take(0).remaining, take(1).remaining), (1, 0));
         let blocked = take(2);
         assert!(blocked.is_blocked);
-        assert_eq!(blocked.retry_after(start + TimeDelta::seconds(2)), 58);
+        assert_eq!(blocked.retry_after(at(2)), 58);
         assert!(!take(60).is_blocked);
+    }
+
+    #[test]
+    fn a_lease_is_given_away_before_anybody_is_asked_again() {
+        let limiter = Limiter::default();
+        assert_eq!(limiter.take_leased(BUCKET, 1, 100, at(0)), None);
+        let claim = Claim { granted: 3, counted: 40, ends_at: at(30) };
+        let usage = limiter.keep(BUCKET, claim, 1, 100, at(0));
+        assert_eq!((usage.remaining, usage.resets_at, usage.is_blocked), (62, at(30), false));
+        let left = |seconds| limiter.take_leased(BUCKET, 1, 100, at(seconds)).map(|usage| usage.remaining);
+        assert_eq!((left(1), left(2), left(3)), (Some(61), Some(60), None));
+        assert_eq!(left(30), None, "a lease ends with its window");
+    }
+
+    #[test]
+    fn a_window_that_is_used_up_is_not_asked_for_again() {
+        let limiter = Limiter::default();
+        let nothing = Claim { granted: 0, counted: 100, ends_at: at(30) };
+        let usage = limiter.keep(BUCKET, nothing, 1, 100, at(0));
+        assert_eq!((usage.remaining, usage.is_blocked), (0, true));
+        assert!(limiter.take_leased(BUCKET, 1, 100, at(29)).is_some_and(|usage| usage.is_blocked));
+    }
+
+    #[test]
+    fn without_an_answer_the_process_goes_on_counting_from_what_it_knew() {
+        let limiter = Limiter::default();
+        limiter.keep(BUCKET, Claim { granted: 2, counted: 98, ends_at: at(30) }, 1, 100, at(0));
+        let take = |points| limiter.take_alone(BUCKET, points, 100, at(1));
+        assert_eq!((take(1).remaining, take(1).remaining, take(1).remaining), (2, 1, 0));
+        assert!(take(1).is_blocked);
     }
 }

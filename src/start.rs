@@ -14,19 +14,22 @@ use crate::app::{App, Lifecycle, SharedApp};
 use crate::catalog::CatalogHandle;
 use crate::clock::Clock;
 use crate::config::{Config, OutboundConfig};
+use crate::connections::ReadCache;
 use crate::crypto::Cipher;
-use crate::db::{encryption_keys, pool, refresh_leases};
+use crate::db::connection_list::PageMarks;
+use crate::db::{accounts, encryption_keys, pool, refresh_leases};
 use crate::egress::{Egress, EgressConfig, OutboundProxyConfig};
 use crate::fanout::Fanout;
 use crate::hub::Hub;
 use crate::keys::{KeyCache, KeyError};
-use crate::limiter::Limiter;
+use crate::limiter::{Limiter, SharedWindows};
 use crate::modes::mcp::MetadataCache;
 use crate::proxy::{IdentityCache, TargetCache};
+use crate::published::PublishedCatalog;
 use crate::refresh::{FetchedQueue, Flights};
 use crate::rng::Rng;
 
-pub use catalog::{load_catalog, watch_catalog};
+pub use catalog::{fetch_catalog, load_catalog, watch_catalog};
 pub use settings::apply_settings;
 
 /// Why the server does not start.
@@ -147,6 +150,7 @@ pub async fn build(config: Config, pool: PgPool, clock: Clock, rng: Rng) -> Resu
     let catalog = load_catalog(&config.catalog, &egress).await;
     let app = App {
         catalog: CatalogHandle::new(catalog),
+        published: PublishedCatalog::default(),
         egress,
         keys: KeyCache::default(),
         limiter: Limiter::default(),
@@ -157,6 +161,8 @@ pub async fn build(config: Config, pool: PgPool, clock: Clock, rng: Rng) -> Resu
         targets: TargetCache::default(),
         mcp_metadata: MetadataCache::default(),
         identities: IdentityCache::default(),
+        reads: ReadCache::default(),
+        page_marks: PageMarks::default(),
         replica: rng.uuid(),
         lifecycle: Lifecycle::default(),
         config,
@@ -166,8 +172,18 @@ pub async fn build(config: Config, pool: PgPool, clock: Clock, rng: Rng) -> Resu
         rng,
     };
     account::ensure_account(&app).await?;
+    share_limits(&app).await?;
     app.lifecycle.note_database_answer();
     Ok(Arc::new(app))
+}
+
+/// Counts rate limits together with the other replicas, when there is a Redis for it.
+async fn share_limits(app: &App) -> Result<(), StartError> {
+    let Some(url) = &app.config.redis_url else { return Ok(()) };
+    if let Some(installation) = accounts::find_first_uuid(&app.db).await? {
+        app.limiter.share(SharedWindows::new(url, installation.to_string())?);
+    }
+    Ok(())
 }
 
 /// Refuses a key ring that lacks a key which values in this database were sealed with.
@@ -187,7 +203,11 @@ async fn check_keys(pool: &PgPool, cipher: &Cipher, clock: &Clock) -> Result<(),
     Ok(())
 }
 
-fn build_egress(config: &OutboundConfig) -> Result<Egress, StartError> {
+/// The outgoing clients of these settings.
+///
+/// # Errors
+/// A sentence about a policy, a certificate file or an outbound proxy that cannot be used.
+pub fn build_egress(config: &OutboundConfig) -> Result<Egress, StartError> {
     let policies = config.policies().map_err(|problems| problems.join(" "))?;
     let mut egress = EgressConfig::new(policies);
     egress.extra_ca_file.clone_from(&config.extra_certificates);

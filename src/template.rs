@@ -112,6 +112,14 @@ impl Template {
         names.into_iter()
     }
 
+    /// The text between the expressions, that in their arguments apart.
+    pub fn literals(&self) -> impl Iterator<Item = &str> {
+        self.sides().flat_map(|sequence| &sequence.parts).filter_map(|part| match part {
+            Part::Text(text) => Some(text.as_str()),
+            Part::Expression(_) => None,
+        })
+    }
+
     /// Does the template look up `name`, or a member of it (`connectionConfig` matches `connectionConfig.x`)?
     pub fn mentions(&self, name: &str) -> bool {
         let mut is_meant =

@@ -42,7 +42,7 @@ impl<S: Scope> FromRequestParts<SharedApp> for SecretKey<S> {
         let identity = authenticate_key(parts, app).await?;
         let is_proxy = S::ANY_OF == super::scope::Proxy::ANY_OF;
         if !is_proxy || app.config.limits.covers_proxy {
-            limit_key(parts, app, &identity)?;
+            limit_key(parts, app, &identity).await?;
         }
         let environment = require_scope::<S>(&identity)?;
         Ok(SecretKey { environment, identity, scope: PhantomData })
@@ -60,7 +60,7 @@ impl<S: Scope> FromRequestParts<SharedApp> for AccountKey<S> {
 
     async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, ApiError> {
         let identity = authenticate_key(parts, app).await?;
-        limit_key(parts, app, &identity)?;
+        limit_key(parts, app, &identity).await?;
         if S::ANY_OF.iter().any(|scope| identity.has_scope(scope)) {
             return Ok(AccountKey { identity, scope: PhantomData });
         }
@@ -136,7 +136,7 @@ impl<const POINTS: u64> FromRequestParts<SharedApp> for AnyAddress<POINTS> {
 
     async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, ApiError> {
         if let Some(address) = client_address(parts, app.config.http.trusted_proxy_hops) {
-            take_points(parts, app, Bucket::Address(address), POINTS, app.config.limits.per_minute)?;
+            take_points(parts, app, Bucket::Address(address), POINTS, app.config.limits.per_minute).await?;
         }
         Ok(AnyAddress)
     }
@@ -258,7 +258,7 @@ async fn authenticate_session(
         Err(error) => Err(error),
     };
     let (session, environment) = found.inspect_err(|error| note_failure(parts, app, error))?;
-    limit_session(parts, app, &session, &environment)?;
+    limit_session(parts, app, &session, &environment).await?;
     Ok(SessionToken { session, environment })
 }
 
@@ -309,21 +309,21 @@ pub(super) fn missing_scope<S: Scope>() -> ApiError {
     ApiError::forbidden(format!("This API key needs the scope {}.", S::ANY_OF.join(" or ")))
 }
 
-pub(super) fn limit_key(parts: &Parts, app: &App, identity: &KeyIdentity) -> Result<(), ApiError> {
+pub(super) async fn limit_key(parts: &Parts, app: &App, identity: &KeyIdentity) -> Result<(), ApiError> {
     let bucket = if is_script(&parts.headers) {
         Bucket::SecretScript(identity.account_id)
     } else {
         Bucket::Secret(identity.account_id)
     };
-    limit(parts, app, bucket, app.config.limits.per_minute)
+    limit(parts, app, bucket, app.config.limits.per_minute).await
 }
 
 /// Takes a point from a bucket and tells the answer's headers.
-pub(super) fn limit(parts: &Parts, app: &App, bucket: Bucket, per_minute: u64) -> Result<(), ApiError> {
-    take_points(parts, app, bucket, 1, per_minute)
+pub(super) async fn limit(parts: &Parts, app: &App, bucket: Bucket, per_minute: u64) -> Result<(), ApiError> {
+    take_points(parts, app, bucket, 1, per_minute).await
 }
 
-fn take_points(
+async fn take_points(
     parts: &Parts,
     app: &App,
     bucket: Bucket,
@@ -333,7 +333,7 @@ fn take_points(
     if !app.config.limits.enabled {
         return Ok(());
     }
-    let usage = app.limiter.take(bucket, points, per_minute, app.clock.now());
+    let usage = app.limiter.take(bucket, points, per_minute, app.clock.now()).await;
     if let Some(slot) = parts.extensions.get::<RateLimitSlot>() {
         slot.set(usage);
     }
@@ -341,15 +341,15 @@ fn take_points(
 }
 
 /// One end user must not use up the whole account.
-pub fn limit_session(
+pub async fn limit_session(
     parts: &Parts,
     app: &App,
     session: &ConnectSession,
     environment: &Environment,
 ) -> Result<(), ApiError> {
     let per_minute = app.config.limits.per_minute;
-    limit(parts, app, Bucket::Global(environment.account_id), per_minute)?;
-    limit(parts, app, Bucket::Session(session.id), (per_minute / SESSION_SHARE).max(1))
+    limit(parts, app, Bucket::Global(environment.account_id), per_minute).await?;
+    limit(parts, app, Bucket::Session(session.id), (per_minute / SESSION_SHARE).max(1)).await
 }
 
 /// Refuses addresses that failed to authenticate too often, before anything is looked up.
@@ -375,6 +375,7 @@ pub(super) fn note_failure(parts: &Parts, app: &App, error: &ApiError) {
     }
     if let Some(address) = client_address(parts, app.config.http.trusted_proxy_hops) {
         let bucket = Bucket::FailedAuthentication(address);
-        app.limiter.take(bucket, 1, app.config.limits.per_minute, app.clock.now());
+        // Guessing is slowed down by each process for itself: nobody waits for Redis to be refused.
+        app.limiter.take_alone(bucket, 1, app.config.limits.per_minute, app.clock.now());
     }
 }

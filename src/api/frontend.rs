@@ -45,10 +45,10 @@ impl FromRequestParts<SharedApp> for FrontendCaller {
         let caller = authenticate(app, &query).await;
         let caller = caller.inspect_err(|error| note_failure(parts, app, error))?;
         match &caller.session {
-            Some(session) => limit_session(parts, app, session, &caller.environment)?,
+            Some(session) => limit_session(parts, app, session, &caller.environment).await?,
             None => {
                 let bucket = Bucket::Global(caller.environment.account_id);
-                limit(parts, app, bucket, app.config.limits.per_minute)?;
+                limit(parts, app, bucket, app.config.limits.per_minute).await?;
             }
         }
         Ok(caller)

@@ -375,8 +375,9 @@ async fn delete_with_connections(
     changes::insert(&mut *transaction, ChangeKind::Integration, environment, id.0, now).await?;
     changes::insert_connections(&mut *transaction, environment, &gone, now).await?;
     transaction.commit().await?;
+    // Its connections are forgotten with it.
     app.forget_integration(id);
-    gone.into_iter().for_each(|connection| app.forget_connection(connection));
+    app.page_marks.forget(environment);
     app.fanout.call(Wake::Feed).await;
     Ok(())
 }

@@ -129,6 +129,11 @@ impl Conditional {
         if !self.is_read || response.status() != StatusCode::OK || !is_json(response.headers()) {
             return response;
         }
+        // A prepared answer brings its tag.
+        if let Some(tag) = response.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok()) {
+            let is_known = self.known.is_some_and(|known| lists(&known, tag));
+            return if is_known { not_modified(response) } else { response };
+        }
         let (mut parts, body) = response.into_parts();
         // Handlers of JSON routes answer with whole bodies, so nothing is waited for here.
         let Ok(bytes) = to_bytes(body, usize::MAX).await else {
@@ -144,13 +149,20 @@ impl Conditional {
         let is_known = self.known.is_some_and(|known| lists(&known, &tag));
         parts.headers.insert(header::ETAG, value);
         if is_known {
-            parts.status = StatusCode::NOT_MODIFIED;
-            parts.headers.remove(header::CONTENT_TYPE);
-            parts.headers.remove(header::CONTENT_LENGTH);
-            return Response::from_parts(parts, Body::empty());
+            return not_modified(Response::from_parts(parts, Body::empty()));
         }
         Response::from_parts(parts, bytes.into())
     }
+}
+
+/// The headers without the body and what only describes it.
+fn not_modified(response: Response) -> Response {
+    let (mut parts, _) = response.into_parts();
+    parts.status = StatusCode::NOT_MODIFIED;
+    for name in [header::CONTENT_TYPE, header::CONTENT_LENGTH, header::CONTENT_ENCODING] {
+        parts.headers.remove(name);
+    }
+    Response::from_parts(parts, Body::empty())
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

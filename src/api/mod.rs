@@ -26,6 +26,7 @@ pub mod operator;
 mod own_environment;
 pub mod path;
 mod pending;
+mod preference;
 mod providers;
 mod proxy;
 pub mod scope;

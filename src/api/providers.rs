@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
@@ -11,10 +11,15 @@ use super::input::formats::{PROVIDER_CONFIG_KEY, PROVIDER_NAME};
 use super::input::{ObjectReader, TextRule, read_nothing, read_object};
 use super::last_segment::LastSegment;
 use super::openapi::{Caller, Operation, Tag};
+use super::preference::{preferred_coding, preferred_language};
 use super::scope::AnyInEnvironment;
 use crate::app::SharedApp;
 use crate::crypto::sha256;
 use crate::error::ApiError;
+use crate::published::PreparedBody;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const VARY_LANGUAGE: HeaderValue = HeaderValue::from_static("accept-encoding, accept-language");
 
 /// `<provider>.svg`.
 const FILE: TextRule = TextRule::length(1, 260);
@@ -74,18 +79,38 @@ fn read_search(query: &mut ObjectReader<'_>) -> Option<String> {
 }
 
 /// All providers, or those whose name contains `search`, as published.
-// `Accept-Language` is read by nobody: the catalog has no translations, so every language gets the base texts.
 pub async fn list_providers(
     State(app): State<SharedApp>,
     _caller: KeyOrSession<AnyInEnvironment>,
     QueryTree(query): QueryTree,
-) -> Result<Json<Value>, ApiError> {
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     let search = read_object(Some(&query), read_search).in_query()?;
-    let catalog = app.catalog.load();
-    let found = catalog.search(search.as_deref().unwrap_or_default());
-    let base = &app.config.http.public_server_url;
-    let data: Vec<Value> = found.map(|provider| Value::Object(provider.public_json(base))).collect();
-    Ok(Json(json!({ "data": data })))
+    let published = app.published.of(&app.catalog, &app.config.http.public_server_url);
+    let language = preferred_language(&headers);
+    Ok(match search {
+        None => answer_prepared(published.list(language), &headers, VARY_LANGUAGE).await,
+        Some(text) => {
+            ([(header::CONTENT_TYPE, JSON), (header::VARY, VARY_LANGUAGE)], published.search(&text, language))
+                .into_response()
+        }
+    })
+}
+
+/// Sends a prepared body in the coding that the caller prefers.
+async fn answer_prepared(body: &PreparedBody, headers: &HeaderMap, vary: HeaderValue) -> Response {
+    let coding = preferred_coding(headers);
+    let mut response = body.encoded(coding).await.into_response();
+    let answer = response.headers_mut();
+    answer.insert(header::CONTENT_TYPE, JSON);
+    answer.insert(header::VARY, vary);
+    if let Ok(tag) = HeaderValue::from_str(body.tag()) {
+        answer.insert(header::ETAG, tag);
+    }
+    if let Some(coding) = coding {
+        answer.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.as_str()));
+    }
+    response
 }
 
 /// One provider.
@@ -93,14 +118,17 @@ pub async fn get_provider(
     State(app): State<SharedApp>,
     _caller: KeyOrSession<AnyInEnvironment>,
     QueryTree(query): QueryTree,
+    headers: HeaderMap,
     segment: LastSegment,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Response, ApiError> {
     read_nothing(Some(&query)).in_query()?;
     let name = segment.read("provider", &PROVIDER_NAME)?;
     let catalog = app.catalog.load();
     let provider =
         catalog.get(&name).ok_or_else(|| ApiError::not_found("The catalog has no such provider."))?;
-    Ok(Json(json!({ "data": provider.public_json(&app.config.http.public_server_url) })))
+    let language = preferred_language(&headers);
+    let data = catalog.public_json(provider, &app.config.http.public_server_url, language);
+    Ok(([(header::VARY, VARY_LANGUAGE)], Json(json!({ "data": data }))).into_response())
 }
 
 /// Ready-made functions for a provider: this server comes with none, for known and unknown names alike.
@@ -115,8 +143,13 @@ pub async fn list_templates(
 }
 
 /// The whole catalog as one object. Public, limited by address.
-pub async fn get_raw_catalog(_caller: AnyAddress<1>, State(app): State<SharedApp>) -> Json<Value> {
-    Json(Value::Object(app.catalog.load().raw_json()))
+pub async fn get_raw_catalog(
+    _caller: AnyAddress<1>,
+    State(app): State<SharedApp>,
+    headers: HeaderMap,
+) -> Response {
+    let published = app.published.of(&app.catalog, &app.config.http.public_server_url);
+    answer_prepared(published.raw(), &headers, HeaderValue::from_static("accept-encoding")).await
 }
 
 /// A picture with the initials of a provider: the catalog comes without logos. Public.

@@ -315,14 +315,11 @@ impl Provider {
         problems
     }
 
-    /// The member of `GET /providers`: the definition as published, `name` and `logo_url`.
-    /// `base_url` is the public URL of this server, without a slash at its end.
-    pub fn public_json(&self, base_url: &str) -> Map<String, Value> {
-        let mut json = self.raw.clone();
+    /// Adds `name` and `logo_url` to a definition that is shown. `base_url` is the public URL of this server.
+    pub(super) fn add_public_names(&self, json: &mut Map<String, Value>, base_url: &str) {
         json.insert("name".to_owned(), Value::String(self.name.clone()));
         let logo = format!("{}/images/template-logos/{}.svg", base_url.trim_end_matches('/'), self.name);
         json.insert("logo_url".to_owned(), Value::String(logo));
-        json
     }
 }
 
@@ -397,8 +394,11 @@ mod tests {
     }
 
     #[test]
-    fn public_json_is_the_definition_with_name_and_logo() {
-        let json = Value::Object(provider(json!({ "token_params": null })).public_json("http://h:3003/"));
+    fn what_is_shown_is_the_definition_with_name_and_logo() {
+        let provider = provider(json!({ "token_params": null }));
+        let mut shown = provider.raw.clone();
+        provider.add_public_names(&mut shown, "http://h:3003/");
+        let json = Value::Object(shown);
         let expected = json!({ "display_name": "Acme", "docs": "https://d", "auth_mode": "OAUTH2", "odd": [1],
             "token_params": null, "name": "acme", "logo_url": "http://h:3003/images/template-logos/acme.svg" });
         assert_eq!(json.to_string(), expected.to_string());

@@ -5,6 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use super::Language;
+
 /// One overlay of the catalog.
 #[derive(Debug, Clone)]
 pub enum Source {
@@ -24,6 +26,7 @@ pub fn fingerprint(sources: &[Source]) -> Fingerprint {
     for source in sources {
         if let Source::Path(path) = source {
             files.extend(catalog_files(path).unwrap_or_else(|_| vec![path.clone()]));
+            files.extend(translation_files(path).into_iter().map(|(_, file)| file));
         }
     }
     Fingerprint(
@@ -49,6 +52,20 @@ pub(super) fn read(source: &Source) -> Vec<Read> {
         Ok(files) => files.iter().map(|file| read_file(file)).collect(),
         Err(error) => vec![Err((path.display().to_string(), error))],
     }
+}
+
+/// The translations that lie beside a source, with their languages.
+pub(super) fn read_translations(source: &Source) -> Vec<(Language, Read)> {
+    let Source::Path(path) = source else { return Vec::new() };
+    translation_files(path).into_iter().map(|(language, file)| (language, read_file(&file))).collect()
+}
+
+/// `i18n/providers.<language>.json` in the folder, or beside the file.
+fn translation_files(path: &Path) -> Vec<(Language, PathBuf)> {
+    let folder = if path.is_dir() { Some(path) } else { path.parent() };
+    let Some(folder) = folder.map(|folder| folder.join("i18n")) else { return Vec::new() };
+    let file = |language: Language| (language, folder.join(format!("providers.{}.json", language.as_str())));
+    Language::ALL.into_iter().map(file).filter(|(_, file)| file.is_file()).collect()
 }
 
 fn read_file(path: &Path) -> Read {

@@ -28,7 +28,7 @@ impl LimitConfig {
 }
 
 /// The guard of outgoing requests; the policy texts are parsed by `egress`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct OutboundConfig {
     pub policy: Option<String>,
     pub oauth_policy: Option<String>,

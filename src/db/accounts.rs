@@ -39,3 +39,8 @@ pub async fn lock(db: impl PgExecutor<'_>, id: AccountId) -> sqlx::Result<()> {
     sqlx::query!("SELECT id FROM accounts WHERE id = $1 FOR UPDATE", id as AccountId).fetch_one(db).await?;
     Ok(())
 }
+
+/// What names this installation among others; none before the first start has made an account.
+pub async fn find_first_uuid(db: impl PgExecutor<'_>) -> sqlx::Result<Option<Uuid>> {
+    sqlx::query_scalar!("SELECT uuid FROM accounts ORDER BY id LIMIT 1").fetch_optional(db).await
+}

@@ -420,9 +420,15 @@ pub async fn list_idle(
 ) -> sqlx::Result<Vec<(EnvironmentId, ConnectionRowId)>> {
     let rows = sqlx::query!(
         r#"SELECT environment_id AS "environment_id: EnvironmentId", id AS "id: ConnectionRowId" FROM connections
-           WHERE deleted_at IS NULL AND NOT refresh_exhausted
-             AND (last_fetched_at IS NULL OR last_fetched_at < $1
-                  OR (credentials_expires_at < $2 AND credentials_expires_at > $3))
+           WHERE id IN (
+                 (SELECT id FROM connections
+                  WHERE deleted_at IS NULL AND NOT refresh_exhausted AND (last_fetched_at IS NULL OR last_fetched_at < $1)
+                  ORDER BY last_fetched_at NULLS FIRST LIMIT $4)
+                 UNION
+                 (SELECT id FROM connections
+                  WHERE deleted_at IS NULL AND NOT refresh_exhausted
+                    AND credentials_expires_at < $2 AND credentials_expires_at > $3
+                  ORDER BY credentials_expires_at LIMIT $4))
            ORDER BY last_fetched_at NULLS FIRST LIMIT $4"#,
         fetched_before,
         expires_before,

@@ -186,6 +186,22 @@ pub async fn list_existing_keys(
     .await
 }
 
+/// Row ids of the live integrations with these keys.
+pub async fn list_ids(
+    db: impl PgExecutor<'_>,
+    environment: EnvironmentId,
+    keys: &[String],
+) -> sqlx::Result<Vec<IntegrationId>> {
+    sqlx::query_scalar!(
+        r#"SELECT id AS "id: IntegrationId" FROM integrations
+           WHERE environment_id = $1 AND unique_key = ANY($2) AND deleted_at IS NULL"#,
+        environment as EnvironmentId,
+        keys
+    )
+    .fetch_all(db)
+    .await
+}
+
 /// Soft-deletes an integration; `false` when it was gone already.
 pub async fn delete(
     db: impl PgExecutor<'_>,

@@ -47,7 +47,7 @@ async fn fetch_sources(config: &CatalogConfig, egress: &Egress) -> Vec<Source> {
     let mut sources = Vec::with_capacity(config.sources.len());
     for name in &config.sources {
         match Url::parse(name) {
-            Ok(url) if matches!(url.scheme(), "http" | "https") => match fetch(egress, url).await {
+            Ok(url) if matches!(url.scheme(), "http" | "https") => match fetch_catalog(egress, url).await {
                 Ok(text) => sources.push(Source::Text { name: name.clone(), text }),
                 Err(reason) => {
                     tracing::warn!(catalog.source = name, "the catalog cannot be fetched: {reason}")
@@ -59,7 +59,11 @@ async fn fetch_sources(config: &CatalogConfig, egress: &Egress) -> Vec<Source> {
     sources
 }
 
-async fn fetch(egress: &Egress, url: Url) -> Result<String, String> {
+/// The text of a catalog at an address.
+///
+/// # Errors
+/// Why it could not be had, as a part of a sentence.
+pub async fn fetch_catalog(egress: &Egress, url: Url) -> Result<String, String> {
     let request = OutgoingRequest {
         method: Method::GET,
         url,

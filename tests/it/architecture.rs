@@ -23,13 +23,26 @@ const LAYERS: [&[&str]; 5] = [
         "refresh",
     ],
     // Storage, outgoing requests and what lives as long as the process.
-    &["app", "caches", "config", "db", "egress", "error", "fanout", "hub", "limiter", "telemetry"],
+    &[
+        "app",
+        "caches",
+        "config",
+        "db",
+        "egress",
+        "error",
+        "fanout",
+        "hub",
+        "limiter",
+        "published",
+        "telemetry",
+    ],
     // Pure: no I/O, no handles.
     &["auth", "catalog", "clock", "crypto", "rng", "template", "time_format"],
 ];
 
 /// `App` holds what the domain remembers; start-up is told to watch the catalog by the jobs.
 const EXCEPTIONS: &[(&str, &str)] = &[
+    ("app", "connections"),
     ("app", "keys"),
     ("app", "modes"),
     ("app", "proxy"),

@@ -1,5 +1,6 @@
 //! `GET /providers*`, the raw catalog, the pictures, and the rules that hold for every JSON route.
 
+use hitchpost::catalog::{Source, load};
 use serde_json::json;
 
 use crate::support::app::TestSettings;
@@ -233,5 +234,64 @@ fn bodies_must_be_json_objects_or_lists_of_bounded_size() {
         .await;
         let nothing = app.client().ask("POST", "/integrations").expect(400).await;
         assert_eq!(issue_lines(&nothing), ["invalid_type"], "no body at all");
+    });
+}
+
+#[test]
+fn the_list_is_sent_in_the_coding_that_the_caller_prefers() {
+    run(async {
+        let app = TestApp::with_providers().await;
+        for path in ["/providers", "/providers.json"] {
+            let ask =
+                async |coding: &str| app.client().get(path).header("accept-encoding", coding).send().await;
+            let plain = ask("identity").await;
+            assert_eq!(plain.header("content-encoding"), None);
+            let tag = plain.header("etag").unwrap().to_owned();
+            for (coding, expected) in [("br", "br"), ("gzip", "gzip"), ("zstd;q=1, br;q=0.5", "zstd")] {
+                let reply = ask(coding).await;
+                assert_eq!(reply.header("content-encoding"), Some(expected), "{path}");
+                assert_eq!(reply.header("etag"), Some(tag.as_str()), "one weak tag for every coding");
+                assert_eq!(reply.header("content-type"), Some("application/json; charset=utf-8"));
+                assert!(reply.header("vary").unwrap().contains("accept-encoding"));
+                assert!(reply.body.len() * 2 < plain.body.len(), "{} bytes", reply.body.len());
+                assert_eq!(decoded(expected, &reply.body).await, plain.body, "{path} {coding}");
+            }
+            let request = app.client().get(path).header("accept-encoding", "br");
+            let unchanged = request.header("if-none-match", &tag).send().await;
+            assert_eq!((unchanged.status.as_u16(), unchanged.body.len()), (304, 0));
+            assert_eq!(unchanged.header("content-encoding"), None);
+            assert_eq!(unchanged.header("etag"), Some(tag.as_str()));
+            assert!(unchanged.header("vary").is_some());
+            let head = app.client().ask("HEAD", path).header("accept-encoding", "gzip").send().await;
+            assert_eq!((head.status.as_u16(), head.body.len()), (200, 0));
+        }
+    });
+}
+
+async fn decoded(coding: &str, body: &[u8]) -> Vec<u8> {
+    use async_compression::tokio::bufread::{BrotliDecoder, GzipDecoder, ZstdDecoder};
+    use tokio::io::AsyncReadExt;
+    let mut text = Vec::new();
+    let read = match coding {
+        "br" => BrotliDecoder::new(body).read_to_end(&mut text).await,
+        "gzip" => GzipDecoder::new(body).read_to_end(&mut text).await,
+        _ => ZstdDecoder::new(body).read_to_end(&mut text).await,
+    };
+    read.unwrap();
+    text
+}
+
+#[test]
+fn a_new_catalog_is_shown_at_once() {
+    run(async {
+        let app = TestApp::with_providers().await;
+        let first = app.client().get("/providers").send().await;
+        let entry = "later: {display_name: Later, docs: 'https://d', auth_mode: NONE}".to_owned();
+        let source = Source::Text { name: "later.yaml".to_owned(), text: entry };
+        app.app.replace_catalog(load(&[], &[source]).catalog);
+        let request = app.client().get("/providers").header("if-none-match", first.header("etag").unwrap());
+        let second = request.expect(200).await;
+        assert_eq!(second["data"].as_array().unwrap().len(), 1);
+        assert_eq!(second["data"][0]["name"], "later");
     });
 }

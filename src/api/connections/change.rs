@@ -103,6 +103,7 @@ pub async fn delete_connection(
     let keep_credentials = app.config.jobs.keep_deleted_credentials;
     let deleted = rows::delete(&app.db, environment, connection.id, keep_credentials, now).await?;
     announce_change(&app, environment, connection.id, now).await?;
+    app.page_marks.forget(environment);
     tracing::info!(connection.id = connection.id.0, "connection deleted");
     Ok(Json(Done { success: deleted }))
 }

@@ -33,7 +33,7 @@ pub async fn list_connections(
     QueryTree(query): QueryTree,
 ) -> Result<Json<ConnectionList>, ApiError> {
     let filter = read_object(Some(&query), read_filter).in_query()?;
-    let found = list(&app.db, key.environment.id, &filter).await?;
+    let found = list(&app.db, &app.page_marks, key.environment.id, &filter, app.clock.now()).await?;
     Ok(Json(ConnectionList { connections: found.into_iter().map(SummaryBody::from).collect() }))
 }
 

@@ -14,7 +14,7 @@ use crate::api::input::{ObjectReader, read_object};
 use crate::api::last_segment::LastSegment;
 use crate::api::scope::ConnectionsRead;
 use crate::app::{App, SharedApp};
-use crate::connections::open_config;
+use crate::connections::{ConnectionView, KnownConnection, ReadKey, open_config};
 use crate::db::connections::{self as rows, Connection};
 use crate::db::integrations::Integration;
 use crate::error::ApiError;
@@ -67,15 +67,40 @@ pub async fn get_connection(
     if !shows_credentials && query.is_about_credentials() {
         return Err(ApiError::forbidden(format!("This API key needs the scope {READ_CREDENTIALS}.")));
     }
-    let (integration, connection) =
-        find_connection(&app, key.environment.id, &query.provider_config_key, &connection_id).await?;
-    let provider = integration.provider.clone();
-    let body = if shows_credentials {
-        read_fresh(&app, Arc::new(integration), connection, query.force()).await?
+    let name = ReadKey {
+        environment: key.environment.id,
+        integration: &query.provider_config_key,
+        connection: &connection_id,
+    };
+    let (body, provider) = if shows_credentials {
+        let known = read_with_credentials(&app, name, query.force()).await?;
+        (show(&app, &known), known.integration.provider.clone())
     } else {
-        ConnectionBody::load(&app, &integration.row, connection, format_millis_offset).await?
+        let (integration, connection) =
+            find_connection(&app, name.environment, name.integration, name.connection).await?;
+        let body = ConnectionBody::load(&app, &integration.row, connection, format_millis_offset).await?;
+        (body, integration.provider)
     };
     Ok(Json(if query.refresh_token { body } else { body.without_refresh_tokens(provider.as_deref()) }))
+}
+
+/// From memory when the connection was read lately and its credentials are still good.
+async fn read_with_credentials(
+    app: &SharedApp,
+    name: ReadKey<'_>,
+    force: Force,
+) -> Result<Arc<KnownConnection>, ApiError> {
+    let now = app.clock.now();
+    if let Some(known) = app.reads.get(&name, now).filter(|_| force == Force::No) {
+        app.fetched.note(known.view.connection.id, now);
+        return Ok(known);
+    }
+    let mark = app.reads.begin();
+    let (integration, connection) =
+        find_connection(app, name.environment, name.integration, name.connection).await?;
+    let known = Arc::new(read_fresh(app, Arc::new(integration), connection, force).await?);
+    app.reads.insert(mark, &name, Arc::clone(&known), now);
+    Ok(known)
 }
 
 async fn read_fresh(
@@ -83,16 +108,22 @@ async fn read_fresh(
     integration: Arc<OpenIntegration>,
     connection: Connection,
     force: Force,
-) -> Result<ConnectionBody, ApiError> {
+) -> Result<KnownConnection, ApiError> {
     match fresh_credentials(app, &integration, connection.clone(), force).await {
         Ok(fresh) => {
-            let row = just_fetched(app, fresh.connection);
-            let config = open_config(app, &row);
-            let body = ConnectionBody::load(app, &integration.row, row, format_millis_offset).await?;
-            Ok(body.with_secrets(&fresh.credentials, config))
+            let view = ConnectionView::load(app, fresh.connection).await?;
+            Ok(KnownConnection { integration, view, credentials: fresh.credentials })
         }
         Err(error) => Err(refuse(app, &integration.row, &connection, error).await),
     }
+}
+
+fn show(app: &App, known: &KnownConnection) -> ConnectionBody {
+    let config = open_config(app, &known.view.connection);
+    let connection = just_fetched(app, known.view.connection.clone());
+    let view = ConnectionView { connection, ..known.view.clone() };
+    let body = ConnectionBody::new(app, &known.integration.row, view, format_millis_offset);
+    body.with_secrets(&known.credentials, config)
 }
 
 /// The time of this read is written later, with others; the answer has it already.

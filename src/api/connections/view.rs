@@ -10,11 +10,11 @@ use utoipa::{PartialSchema, ToSchema};
 use crate::app::App;
 use crate::auth::{Credentials, hide_refresh_tokens, remove_at};
 use crate::catalog::Provider;
-use crate::connections::public_config;
-use crate::db::connection_errors::{self, ConnectionError};
+use crate::connections::{ConnectionView, public_config};
+use crate::db::connection_errors::ConnectionError;
 use crate::db::connection_list::Summary;
 use crate::db::connections::Connection;
-use crate::db::end_users::{self, EndUser};
+use crate::db::end_users::EndUser;
 use crate::db::integrations::Integration;
 use crate::time_format::format_micros_offset;
 
@@ -155,9 +155,14 @@ impl ConnectionBody {
         row: Connection,
         dates: DateStyle,
     ) -> sqlx::Result<Self> {
-        let errors = connection_errors::list(&app.db, row.id).await?;
-        let end_user = end_users::find_by_connection(&app.db, row.environment_id, row.id).await?;
-        Ok(ConnectionBody {
+        let view = ConnectionView::load(app, row).await?;
+        Ok(Self::new(app, integration, view, dates))
+    }
+
+    /// What is shown of a connection, secrets left out.
+    pub fn new(app: &App, integration: &Integration, view: ConnectionView, dates: DateStyle) -> Self {
+        let ConnectionView { connection: row, errors, end_user } = view;
+        ConnectionBody {
             id: row.id.0,
             connection_config: Value::Object(public_config(app, &row)),
             connection_id: row.connection_id,
@@ -172,7 +177,7 @@ impl ConnectionBody {
             updated_at: dates(row.updated_at),
             last_fetched_at: row.last_fetched_at.map(dates),
             credentials: json!({}),
-        })
+        }
     }
 
     /// Adds the credentials and the secrets of the connection config, refresh tokens included.

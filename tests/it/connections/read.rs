@@ -198,3 +198,51 @@ fn connections_of_a_vanished_provider_are_still_read() {
         assert_eq!(error["error"]["code"], "not_found");
     });
 }
+
+#[test]
+fn a_warm_read_asks_no_database_and_follows_every_change() {
+    run(async {
+        let app = TestApp::with_providers().await;
+        let client = app.client();
+        client.integration("plain-key", "pk").await;
+        let id = client.key_connection("pk", "c1").await["id"].as_i64().unwrap();
+        let read = async || client.get("/connections/c1?provider_config_key=pk").expect(200).await;
+        assert_eq!(read().await["metadata"], json!({}));
+        // Behind the server's back, where only the database would show it.
+        sqlx::query("UPDATE connections SET metadata = '{\"unseen\":1}' WHERE id = $1")
+            .bind(id)
+            .execute(&app.app.db)
+            .await
+            .unwrap();
+        assert_eq!(read().await["metadata"], json!({}), "answered from memory");
+        let change = json!({"connection_id": "c1", "provider_config_key": "pk", "metadata": {"seen": 1}});
+        client.patch("/connections/metadata", change).expect(200).await;
+        assert_eq!(read().await["metadata"], json!({"unseen": 1, "seen": 1}));
+        client.patch("/connections/c1?provider_config_key=pk", json!({"tags": {"a": "b"}})).expect(200).await;
+        assert_eq!(read().await["tags"], json!({"a": "b"}));
+        let before = read().await["last_fetched_at"].clone();
+        app.advance(chrono::TimeDelta::seconds(5));
+        assert_ne!(read().await["last_fetched_at"], before, "every read is a use");
+        client.delete("/connections/c1?provider_config_key=pk").expect(200).await;
+        client.get("/connections/c1?provider_config_key=pk").expect(404).await;
+    });
+}
+
+#[test]
+fn another_replica_forgets_what_it_remembers() {
+    run(async {
+        let app = TestApp::with_providers().await;
+        let (client, other) = (app.client(), app.replica().await);
+        client.integration("plain-key", "pk").await;
+        client.key_connection("pk", "c1").await;
+        let read = async || other.client().get("/connections/c1?provider_config_key=pk").expect(200).await;
+        assert_eq!(read().await["tags"], json!({}));
+        client.patch("/connections/c1?provider_config_key=pk", json!({"tags": {"a": "b"}})).expect(200).await;
+        let seen = async {
+            while read().await["tags"] != json!({"a": "b"}) {
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(5), seen).await.expect("within five seconds");
+    });
+}

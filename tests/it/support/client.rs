@@ -38,6 +38,8 @@ impl Client {
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(no_tls())
             .redirect(reqwest::redirect::Policy::none())
+            // Tests look at the bytes that were sent.
+            .no_gzip()
             .build()
             .expect("a client");
         Client { base, secret, http }

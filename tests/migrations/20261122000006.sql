@@ -1,0 +1,2 @@
+-- The indexes hold rows that earlier samples inserted; nothing new is stored.
+SELECT 1;
