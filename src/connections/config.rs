@@ -24,11 +24,11 @@ pub fn seal_config(
     config: &mut Map<String, Value>,
 ) -> Result<(), CryptoError> {
     for name in OWN_SECRETS {
-        if let Some(value) = config.get_mut(name).filter(|value| value.is_object()) {
-            if open_secret(cipher, value).is_none() {
-                let sealed = cipher.seal_text(&value.to_string())?;
-                *value = json!({ SEALED_JSON: STANDARD.encode(sealed) });
-            }
+        if let Some(value) = config.get_mut(name).filter(|value| value.is_object())
+            && open_secret(cipher, value).is_none()
+        {
+            let sealed = cipher.seal_text(&value.to_string())?;
+            *value = json!({ SEALED_JSON: STANDARD.encode(sealed) });
         }
     }
     let Some(provider) = provider else { return Ok(()) };
