@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use indexmap::IndexMap;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 pub use create::{create_connect_session, create_operator_session, create_reconnect_session};

@@ -83,7 +83,7 @@ pub async fn authenticated(State(app): State<SharedApp>, request: Request, next:
 async fn authenticate(parts: &Parts, app: &App) -> Result<Authenticated, ApiError> {
     let Some(encoded) = basic_credentials(&parts.headers) else {
         let identity = authenticate_key(parts, app).await?;
-        limit_key(parts, app, &identity)?;
+        limit_key(parts, app, &identity).await?;
         return Ok(Authenticated::Key(identity));
     };
     throttle_passwords(parts, app)?;

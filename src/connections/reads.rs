@@ -93,13 +93,13 @@ impl ReadCache {
         self.0.begin()
     }
 
-    pub fn insert(&self, mark: ReadMark, key: &ReadKey<'_>, known: KnownConnection, now: DateTime<Utc>) {
+    pub fn insert(&self, mark: ReadMark, key: &ReadKey<'_>, known: Arc<KnownConnection>, now: DateTime<Utc>) {
         let owned = Key {
             environment: key.environment,
             integration: key.integration.to_owned(),
             connection: key.connection.to_owned(),
         };
-        self.0.insert(mark, owned, Arc::new(known), now);
+        self.0.insert(mark, owned, known, now);
     }
 
     pub fn forget_connection(&self, id: ConnectionRowId) {

@@ -53,7 +53,7 @@ pub async fn create_operator_session(
     State(app): State<SharedApp>,
     caller: OperatorOf<AccountEverything>,
     JsonBody(body): JsonBody,
-) -> Result<(StatusCode, Json<Value>), ApiError> {
+) -> Result<(StatusCode, Json<Data<OpenedSession>>), ApiError> {
     let is_allowed = |url: &Url| app.egress.proxy_policy.check_url(url).is_ok();
     let request = read_object(body.as_ref(), |body| SessionRequest::read_of_operator(body, is_allowed));
     create(&app, caller.environment.id, request.in_body()?).await
@@ -63,7 +63,7 @@ async fn create(
     app: &App,
     environment: EnvironmentId,
     request: SessionRequest,
-) -> Result<(StatusCode, Json<Value>), ApiError> {
+) -> Result<(StatusCode, Json<Data<OpenedSession>>), ApiError> {
     check_integrations(app, environment, &request.allowed_integrations, &request.options).await?;
     let mut session = build_session(app, environment, &request.subject, &request.options)?;
     session.allowed_integrations = Some(request.allowed_integrations).filter(|allowed| !allowed.is_empty());

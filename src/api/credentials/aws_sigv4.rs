@@ -3,10 +3,10 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::attempt::{Attempt, Legacy};
+use super::attempt::{Attempt, ConnectionIds, Legacy};
 use super::token_error;
 use crate::api::extract::{IntoApiError, JsonBody, PathTree, QueryTree};
 use crate::api::frontend::FrontendCaller;
@@ -41,7 +41,7 @@ pub async fn connect_aws_sigv4(
     QueryTree(query): QueryTree,
     PathTree(path): PathTree,
     JsonBody(body): JsonBody,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<ConnectionIds>, ApiError> {
     let typed = read_object(body.as_ref(), |body| Typed {
         role_arn: body.required_text("role_arn", &TextRule::length(1, 2048)),
         region: body.optional_text("region", &formats::AWS_REGION),

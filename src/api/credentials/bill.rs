@@ -2,10 +2,9 @@
 
 use axum::Json;
 use axum::extract::State;
-use serde_json::Value;
 
 use super::LONGEST_SECRET;
-use super::attempt::{Attempt, Legacy};
+use super::attempt::{Attempt, ConnectionIds, Legacy};
 use crate::api::extract::{IntoApiError, JsonBody, PathTree, QueryTree};
 use crate::api::frontend::FrontendCaller;
 use crate::api::input::{ObjectReader, TextRule, read_object};
@@ -21,7 +20,7 @@ pub async fn connect_bill(
     QueryTree(query): QueryTree,
     PathTree(path): PathTree,
     JsonBody(body): JsonBody,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<ConnectionIds>, ApiError> {
     let login = read_object(body.as_ref(), read_login).in_body()?;
     let attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::Bill, Legacy::No).await?;
     let credentials = open_session(&app, &attempt.integration, &login, &attempt.connection_config).await;

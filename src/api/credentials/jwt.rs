@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use serde_json::{Map, Value};
 
-use super::attempt::{Attempt, Legacy};
+use super::attempt::{Attempt, ConnectionIds, Legacy};
 use super::{token_error, with_legacy_test_failure};
 use crate::api::extract::{IntoApiError, JsonBody, PathTree, QueryTree};
 use crate::api::frontend::FrontendCaller;
@@ -21,7 +21,7 @@ pub async fn connect_jwt(
     QueryTree(query): QueryTree,
     PathTree(path): PathTree,
     JsonBody(body): JsonBody,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<ConnectionIds>, ApiError> {
     let fields = read_object(body.as_ref(), submitted).in_body()?;
     let attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::Jwt, Legacy::No).await?;
     attempt.check_fields(|provider| &provider.credentials, &fields)?;

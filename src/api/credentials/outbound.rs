@@ -2,9 +2,8 @@
 
 use axum::Json;
 use axum::extract::State;
-use serde_json::Value;
 
-use super::attempt::{Attempt, Legacy};
+use super::attempt::{Attempt, ConnectionIds, Legacy};
 use crate::api::extract::{PathTree, QueryTree};
 use crate::api::frontend::FrontendCaller;
 use crate::app::SharedApp;
@@ -18,7 +17,7 @@ pub async fn connect_oauth_outbound(
     State(app): State<SharedApp>,
     QueryTree(query): QueryTree,
     PathTree(path): PathTree,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<ConnectionIds>, ApiError> {
     let mut attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::OAuth2, Legacy::No).await?;
     if !attempt.integration.provider.as_deref().is_some_and(modes::is_outbound) {
         let message = "Connections of this provider do not start there. Use the popup.";

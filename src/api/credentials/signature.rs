@@ -2,10 +2,9 @@
 
 use axum::Json;
 use axum::extract::State;
-use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::attempt::{Attempt, Legacy};
+use super::attempt::{Attempt, ConnectionIds, Legacy};
 use super::{LONGEST_SECRET, with_legacy_test_failure};
 use crate::api::extract::{IntoApiError, JsonBody, PathTree, QueryTree};
 use crate::api::frontend::FrontendCaller;
@@ -38,7 +37,7 @@ pub async fn connect_signature(
     QueryTree(query): QueryTree,
     PathTree(path): PathTree,
     JsonBody(body): JsonBody,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<ConnectionIds>, ApiError> {
     let Submitted { username, password } = read_object(body.as_ref(), Submitted::read).in_body()?;
     let attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::Signature, Legacy::No).await?;
     let credentials = sign_username(&app, &attempt.integration, &username, &password)

@@ -2,10 +2,9 @@
 
 use axum::Json;
 use axum::extract::State;
-use serde_json::Value;
 
 use super::LONGEST_SECRET;
-use super::attempt::{Attempt, Legacy};
+use super::attempt::{Attempt, ConnectionIds, Legacy};
 use crate::api::extract::{IntoApiError, JsonBody, PathTree, QueryTree};
 use crate::api::frontend::FrontendCaller;
 use crate::api::input::{TextRule, read_object};
@@ -20,7 +19,7 @@ pub async fn connect_tba(
     QueryTree(query): QueryTree,
     PathTree(path): PathTree,
     JsonBody(body): JsonBody,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<ConnectionIds>, ApiError> {
     const REQUIRED: TextRule = TextRule::length(1, LONGEST_SECRET);
     const OPTIONAL: TextRule = TextRule::length(0, LONGEST_SECRET);
     let credentials = read_object(body.as_ref(), |body| {

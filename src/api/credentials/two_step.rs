@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use serde_json::{Map, Value};
 
-use super::attempt::{Attempt, Legacy};
+use super::attempt::{Attempt, ConnectionIds, Legacy};
 use super::token_error;
 use crate::api::extract::{IntoApiError, JsonBody, PathTree, QueryTree};
 use crate::api::frontend::FrontendCaller;
@@ -36,7 +36,7 @@ pub async fn connect_two_step(
     QueryTree(query): QueryTree,
     PathTree(path): PathTree,
     JsonBody(body): JsonBody,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<ConnectionIds>, ApiError> {
     let Submitted { mut fields, options } = read_object(body.as_ref(), Submitted::read).in_body()?;
     let mut attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::TwoStep, Legacy::No).await?;
     if let Some(provider) = attempt.integration.provider.as_deref() {

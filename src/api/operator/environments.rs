@@ -7,11 +7,12 @@ use serde_json::{Value, json};
 
 use super::input::read_environment_patch;
 use super::{AnyAuthenticated, Authenticated, Operator, OperatorOf};
-use crate::api::environments::{create, delete};
+use crate::api::body::Data;
+use crate::api::environments::{CreatedEnvironment, create, delete};
 use crate::api::extract::{IntoApiError, JsonBody, QueryTree};
 use crate::api::input::formats::ENVIRONMENT_NAME;
 use crate::api::input::{read_nothing, read_object};
-use crate::api::own_environment::rotate;
+use crate::api::own_environment::{SigningKey, rotate};
 use crate::api::scope::{AccountEverything, EnvironmentsCreate, EnvironmentsDelete};
 use crate::app::{App, SharedApp};
 use crate::db::api_keys::{self, KeyKind};

@@ -109,7 +109,9 @@ pub fn answer(provider: &Provider) -> Value {
         "data": tokens, "ok": true, "code": 0, "result": "0000", "client_id": "client-1", "accountID": 7,
         "access_token_expiration": 2_208_988_800_u64, "BhRestToken": "access-token-1", "restUrl": "http://rest.example.com/",
     });
-    answer.as_object_mut().zip(more.as_object()).map(|(answer, more)| answer.extend(more.clone()));
+    if let (Some(answer), Some(more)) = (answer.as_object_mut(), more.as_object()) {
+        answer.extend(more.clone());
+    }
     for path in &provider.token_response_metadata {
         let field = provider.connection_config.get(path).cloned().unwrap_or_default();
         set(&mut answer, path, plausible(provider, path, &field).into());
