@@ -8,6 +8,7 @@ pub mod accounts;
 pub mod api_keys;
 pub mod changes;
 pub mod connect_sessions;
+pub mod connection_config;
 pub mod connection_errors;
 pub mod connection_list;
 pub mod connections;
