@@ -9,6 +9,7 @@ pub mod api_keys;
 pub mod changes;
 pub mod connect_sessions;
 pub mod connect_ui_settings;
+pub mod connection_config;
 pub mod connection_errors;
 pub mod connection_list;
 pub mod connections;

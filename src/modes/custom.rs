@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::auth::Credentials;
 use crate::catalog::Provider;
 use crate::connections::open_config;
-use crate::db::connections as rows;
+use crate::db::connection_config;
 use crate::egress::OutgoingRequest;
 use crate::integrations::OpenIntegration;
 use crate::logs::operation_id;
@@ -58,7 +58,8 @@ async fn authorize_known(
     let row = &arrival.integration.row;
     let wanted = ("installation_id", installation);
     let found =
-        rows::find_by_config(&app.db, row.environment_id, row.id, wanted, arrival.connection_id).await?;
+        connection_config::find_by_value(&app.db, row.environment_id, row.id, wanted, arrival.connection_id)
+            .await?;
     let Some(connection) = found else { return Ok(None) };
     let (credentials, gained) = installed_app::install(app, arrival, installation).await?;
     let mut config = open_config(app, &connection);

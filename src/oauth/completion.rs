@@ -11,7 +11,8 @@ use crate::auth::{ClientOverride, Credentials};
 use crate::catalog::Provider;
 use crate::connections::{self, Established, NewConnection, establish, open_config};
 use crate::crypto::CryptoError;
-use crate::db::connections::{self as rows, Connection};
+use crate::db::connection_config::list_pending;
+use crate::db::connections::Connection;
 use crate::db::environments::Environment;
 use crate::db::integrations;
 use crate::error::ApiError;
@@ -59,7 +60,7 @@ pub async fn complete_installation(
     event: &Value,
 ) -> Result<Option<Established>, CompletionError> {
     let Some(approval) = Approval::read(event) else { return Ok(None) };
-    let waiting = rows::list_pending(&app.db, environment.id, ("handle", &approval.requester)).await?;
+    let waiting = list_pending(&app.db, environment.id, ("handle", &approval.requester)).await?;
     let asked = |connection: &&Connection| member_text(connection, "app_id") == Some(approval.app_id.clone());
     let connection = waiting.iter().find(asked).ok_or(CompletionError::NotWaiting)?;
     if connection.connection_config.get("installation_id").is_some() {
@@ -89,7 +90,7 @@ pub async fn complete_outbound(
     let Some((provider, installed)) = provider.and_then(|p| Some((p, Installed::read(p, event)?))) else {
         return Ok(None);
     };
-    let waiting = rows::list_pending(&app.db, environment.id, ("actor", &installed.actor)).await?;
+    let waiting = list_pending(&app.db, environment.id, ("actor", &installed.actor)).await?;
     let mut waiting = waiting.iter().filter(|connection| connection.integration_id == integration.row.id);
     let connection = waiting.next().ok_or(CompletionError::NotWaiting)?;
     let mut config = settled_config(app, connection);

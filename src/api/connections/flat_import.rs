@@ -64,7 +64,7 @@ pub async fn import_flat_connection(
     let now = app.clock.now();
     let (credentials, connection_config) =
         match read_credentials(mode, &body, &common.connection_config, now)? {
-            Given::Credentials(credentials) => (credentials, common.connection_config.clone()),
+            Given::Credentials(credentials) => (*credentials, common.connection_config.clone()),
             Given::Installation(installation) => {
                 installation_token(&app, &integration, &installation, &common.connection_config).await?
             }
@@ -214,7 +214,7 @@ fn read_credentials(
             return Err(refused("unknown_oauth_type", message));
         }
     };
-    Ok(Given::Credentials(credentials))
+    Ok(Given::Credentials(Box::new(credentials)))
 }
 
 /// Callers without types send the numbers that GitHub shows.

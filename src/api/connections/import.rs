@@ -88,7 +88,7 @@ async fn ready(
     match &import.credentials.given {
         Given::Credentials(credentials) => {
             require_account(credentials, config)?;
-            Ok((credentials.clone(), config.clone()))
+            Ok((credentials.as_ref().clone(), config.clone()))
         }
         Given::Installation(installation) => installation_token(app, integration, installation, config).await,
     }

@@ -41,14 +41,14 @@ pub struct Submitted {
 
 /// What a caller hands over.
 pub enum Given {
-    Credentials(Credentials),
+    Credentials(Box<Credentials>),
     /// The token must be obtained from the provider.
     Installation(Installation),
 }
 
 impl Default for Submitted {
     fn default() -> Self {
-        Submitted { mode: AuthMode::None, given: Given::Credentials(Credentials::None) }
+        Submitted { mode: AuthMode::None, given: Given::Credentials(Box::new(Credentials::None)) }
     }
 }
 
@@ -75,7 +75,7 @@ impl Submitted {
             }
             _ => return None,
         };
-        Some(Submitted { mode, given: Given::Credentials(credentials) })
+        Some(Submitted { mode, given: Given::Credentials(Box::new(credentials)) })
     }
 }
 
