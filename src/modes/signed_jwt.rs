@@ -61,7 +61,10 @@ pub fn claims(parameters: &Parameters, context: &Context<'_>) -> Map<String, Val
 }
 
 fn claim(parameter: &Parameter, context: &Context<'_>) -> Option<Value> {
-    let Parameter::List(items) = parameter else { return parameter.resolve_or_drop(context) };
+    let Parameter::List(items) = parameter else {
+        // A field that was left empty has no value either.
+        return parameter.resolve_or_drop(context).filter(|value| value.as_str() != Some(""));
+    };
     let mut values = Vec::new();
     for item in items {
         match item.resolve_or_drop(context) {
@@ -197,13 +200,12 @@ mod tests {
             "token": {
                 "signing_key": "${credentials.privateKey.secret}", "expires_in_ms": 300_000,
                 "header": {"alg": "HS256", "typ": "JWT", "kid": "${privateKey.id}", "x": "${credentials.none}"},
-                "payload": {"iss": "${credentials.issuer}", "aud": "/admin/", "gone": "${credentials.none}",
+                "payload": {"iss": "${credentials.issuer}", "aud": "/admin/", "gone": "${credentials.none}", "sub": "${credentials.blank}",
                     "scope": ["${credentials.scopes}", "${credentials.none}", "own"], "empty": ["${credentials.none}"],
                     "flag": true, "exp": 1},
             },
         });
-        let credentials =
-            json!({"privateKey": {"id": "k1", "secret": "00ff"}, "issuer": "me", "scopes": "a, b,,"});
+        let credentials = json!({"privateKey": {"id": "k1", "secret": "00ff"}, "issuer": "me", "scopes": "a, b,,", "blank": ""});
         let signed = sign(extra, credentials).unwrap();
         assert_eq!(part(&signed.token, 0), json!({"alg": "HS256", "typ": "JWT", "kid": "k1"}));
         assert_eq!(

@@ -214,7 +214,11 @@ fn secrets(credentials: &Credentials) -> Vec<String> {
 
 fn collect(value: &Value, texts: &mut Vec<String>) {
     match value {
-        Value::String(text) => texts.push(text.clone()),
+        Value::String(text) => {
+            texts.push(text.clone());
+            // Some keys are written as an id and a secret with a colon between them.
+            texts.extend(text.split_once(':').map(|(_, secret)| secret.to_owned()));
+        }
         Value::Array(items) => items.iter().for_each(|item| collect(item, texts)),
         Value::Object(members) => {
             members.iter().filter(|(name, _)| *name != "type").for_each(|(_, value)| collect(value, texts));

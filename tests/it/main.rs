@@ -29,3 +29,4 @@ mod refresh;
 mod routes;
 mod support;
 mod telemetry;
+mod token_modes;
