@@ -89,7 +89,7 @@ async fn authenticate(parts: &Parts, app: &App) -> Result<Authenticated, ApiErro
     throttle_passwords(parts, app)?;
     let account =
         find_account(app, encoded).await.inspect_err(|error| note_wrong_password(parts, app, error))?;
-    limit(parts, app, Bucket::Secret(account), app.config.limits.per_minute)?;
+    limit(parts, app, Bucket::Secret(account), app.config.limits.per_minute).await?;
     Ok(Authenticated::Password(account))
 }
 

@@ -121,6 +121,7 @@ impl SharedWindows {
             Bucket::Session(session) => format!("session:{}", session.0),
             Bucket::Address(address) => format!("address:{address}"),
             Bucket::FailedAuthentication(address) => format!("failed:{address}"),
+            Bucket::FailedPassword(address) => format!("failed-password:{address}"),
         };
         format!("hitchpost:limit:{}:{bucket}", self.namespace)
     }

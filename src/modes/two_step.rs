@@ -14,6 +14,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 
 use self::answer::{Answered, token_at};
 use self::kept_headers::KeptHeaders;
@@ -25,7 +26,7 @@ use crate::auth::Credentials;
 use crate::catalog::Provider;
 use crate::integrations::OpenIntegration;
 use crate::oauth::{Kinds, TokenError, pick_metadata, with_operator_defaults};
-use crate::template::Context;
+use crate::template::{Context, Template};
 
 const FETCH: &str = "two_step_credentials_fetch_error";
 const INVALID: &str = "invalid_two_step_credentials";
@@ -60,6 +61,7 @@ pub async fn log_in(
         fields: submitted.clone(),
         options: options.clone(),
         now: app.clock.now(),
+        deadline: Instant::now() + TIME_LIMIT,
     };
     let old_refresh_token = submitted.get("refresh_token").and_then(Value::as_str);
     let (credentials, bodies) = login.run(Phase::Login, Map::new(), old_refresh_token).await?;
@@ -92,6 +94,7 @@ pub async fn renew(
         fields: fields.clone(),
         options,
         now: app.clock.now(),
+        deadline: Instant::now() + TIME_LIMIT,
     };
     let old = refresh_token.as_deref().filter(|token| !token.is_empty());
     let (credentials, bodies) = match old.filter(|_| has_refresh(provider)) {
@@ -147,6 +150,8 @@ struct Login<'a> {
     fields: Map<String, Value>,
     options: Map<String, Value>,
     now: DateTime<Utc>,
+    /// Of all requests, a refused refresh and the login after it included.
+    deadline: Instant,
 }
 
 impl Login<'_> {
@@ -159,7 +164,7 @@ impl Login<'_> {
     ) -> Result<(Credentials, Vec<Value>), TokenError> {
         let asking = self.ask(phase, held, old_refresh_token);
         let too_long = |_| TokenError::new(FETCH, "The login took longer than 30 seconds.");
-        tokio::time::timeout(TIME_LIMIT, asking).await.map_err(too_long)?
+        tokio::time::timeout_at(self.deadline, asking).await.map_err(too_long)?
     }
 
     async fn ask(
@@ -271,4 +276,4 @@ impl Login<'_> {
 }
 
 /// Templates by header name.
-type Headers = IndexMap<String, crate::template::Template>;
+type Headers = IndexMap<String, Template>;
