@@ -21,6 +21,7 @@ pub mod jobs;
 pub mod keys;
 pub mod limiter;
 pub mod logs;
+pub mod modes;
 pub mod oauth;
 pub mod proxy;
 pub mod refresh;

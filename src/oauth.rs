@@ -20,39 +20,28 @@ mod token_error;
 mod token_refresh;
 mod tokens;
 
-use std::sync::Arc;
-
 use serde_json::{Map, Value};
 
-use crate::auth::Credentials;
-use crate::catalog::Provider;
 use crate::integrations::OpenIntegration;
 
+pub use answer::Kinds;
 pub use client_credentials::{ClientCredentialsInput, obtain_client_credentials, renew_client_credentials};
 pub use exception::renews_access_tokens;
+pub use exchange::arrive;
+pub use popup::{SignIn, depart};
 pub use popup_error::PopupError;
+pub use session::Payload;
+pub use token_call::{Client, TokenCall, token_endpoint};
 pub use token_error::TokenError;
-pub use token_refresh::refresh_token;
-
-/// New credentials, and what of the answer belongs into the connection config.
-pub struct Renewed {
-    pub credentials: Credentials,
-    pub connection_config: Map<String, Value>,
-}
-
-fn provider_of<'i>(
-    integration: &'i OpenIntegration,
-    kind: &'static str,
-) -> Result<&'i Arc<Provider>, TokenError> {
-    integration.provider.as_ref().ok_or_else(|| {
-        let name = &integration.row.provider;
-        TokenError::new(kind, format!("The provider `{name}` is not in the catalog any more."))
-    })
-}
+pub use token_refresh::{integration_client, refresh_token};
+pub use tokens::{expiry, lookup, pick_metadata};
 
 /// The connection config as templates see it: operator-set values of the integration fill what the connection lacks
 /// (`spec` providers, section 7.5).
-fn with_operator_defaults(integration: &OpenIntegration, config: &Map<String, Value>) -> Map<String, Value> {
+pub fn with_operator_defaults(
+    integration: &OpenIntegration,
+    config: &Map<String, Value>,
+) -> Map<String, Value> {
     let mut config = config.clone();
     let fields = integration.provider.iter().flat_map(|provider| provider.integration_config.keys());
     for name in fields {

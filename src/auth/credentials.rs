@@ -66,6 +66,93 @@ pub enum Credentials {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         config_override: Option<ClientOverride>,
     },
+    /// A token of an app's installation (`spec` auth-flows, sections 5.12 and 5.13).
+    #[serde(rename = "APP")]
+    App {
+        access_token: String,
+        #[serde(default, with = "millis_z", skip_serializing_if = "Option::is_none")]
+        #[zeroize(skip)]
+        expires_at: Option<DateTime<Utc>>,
+        #[serde(default)]
+        #[zeroize(skip)]
+        raw: Value,
+        /// The app's own proof, with which the token was asked for.
+        #[serde(rename = "jwtToken", default, skip_serializing_if = "Option::is_none")]
+        jwt_token: Option<String>,
+    },
+    /// A token that this server signs itself.
+    #[serde(rename = "JWT")]
+    Jwt {
+        token: String,
+        #[serde(default, with = "millis_z", skip_serializing_if = "Option::is_none")]
+        #[zeroize(skip)]
+        expires_at: Option<DateTime<Utc>>,
+        /// What the end user submitted, under the names of the entry's `credentials`.
+        #[serde(flatten)]
+        #[zeroize(skip)]
+        fields: Map<String, Value>,
+    },
+    #[serde(rename = "BILL")]
+    Bill {
+        username: String,
+        password: String,
+        organization_id: String,
+        dev_key: String,
+        #[serde(default)]
+        session_id: String,
+        #[serde(default)]
+        user_id: String,
+        #[serde(default, with = "millis_z", skip_serializing_if = "Option::is_none")]
+        #[zeroize(skip)]
+        expires_at: Option<DateTime<Utc>>,
+        #[serde(default)]
+        #[zeroize(skip)]
+        raw: Value,
+    },
+    #[serde(rename = "TWO_STEP")]
+    TwoStep {
+        /// Text, or the whole answer where the entry says so.
+        #[zeroize(skip)]
+        token: Value,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refresh_token: Option<String>,
+        #[serde(default, with = "millis_z", skip_serializing_if = "Option::is_none")]
+        #[zeroize(skip)]
+        expires_at: Option<DateTime<Utc>>,
+        #[serde(default)]
+        #[zeroize(skip)]
+        raw: Value,
+        /// What the end user submitted, what answers' headers brought, and the assertion.
+        #[serde(flatten)]
+        #[zeroize(skip)]
+        fields: Map<String, Value>,
+    },
+    #[serde(rename = "SIGNATURE")]
+    Signature {
+        username: String,
+        password: String,
+        token: String,
+        #[serde(default, with = "millis_z", skip_serializing_if = "Option::is_none")]
+        #[zeroize(skip)]
+        expires_at: Option<DateTime<Utc>>,
+    },
+    /// Temporary keys of an assumed role.
+    #[serde(rename = "AWS_SIGV4")]
+    AwsSigV4 {
+        role_arn: String,
+        region: String,
+        service: String,
+        access_key_id: String,
+        secret_access_key: String,
+        session_token: String,
+        #[serde(default, with = "millis_z", skip_serializing_if = "Option::is_none")]
+        #[zeroize(skip)]
+        expires_at: Option<DateTime<Utc>>,
+        external_id: String,
+        #[serde(default)]
+        #[zeroize(skip)]
+        raw: Value,
+    },
     /// Nothing is needed. Shown as `{}`.
     #[serde(rename = "NONE")]
     None,
@@ -114,6 +201,12 @@ impl Credentials {
             Credentials::Basic { .. } => AuthMode::Basic,
             Credentials::ApiKey { .. } => AuthMode::ApiKey,
             Credentials::Tba { .. } => AuthMode::Tba,
+            Credentials::App { .. } => AuthMode::App,
+            Credentials::Jwt { .. } => AuthMode::Jwt,
+            Credentials::Bill { .. } => AuthMode::Bill,
+            Credentials::TwoStep { .. } => AuthMode::TwoStep,
+            Credentials::Signature { .. } => AuthMode::Signature,
+            Credentials::AwsSigV4 { .. } => AuthMode::AwsSigV4,
             Credentials::None => AuthMode::None,
         }
     }
@@ -121,7 +214,14 @@ impl Credentials {
     /// When the credentials stop working, if that is known.
     pub fn expires_at(&self) -> Option<DateTime<Utc>> {
         match self {
-            Credentials::OAuth2 { expires_at, .. } | Credentials::OAuth2Cc { expires_at, .. } => *expires_at,
+            Credentials::OAuth2 { expires_at, .. }
+            | Credentials::OAuth2Cc { expires_at, .. }
+            | Credentials::App { expires_at, .. }
+            | Credentials::Jwt { expires_at, .. }
+            | Credentials::Bill { expires_at, .. }
+            | Credentials::TwoStep { expires_at, .. }
+            | Credentials::Signature { expires_at, .. }
+            | Credentials::AwsSigV4 { expires_at, .. } => *expires_at,
             Credentials::OAuth1 { .. }
             | Credentials::Basic { .. }
             | Credentials::ApiKey { .. }
@@ -134,7 +234,13 @@ impl Credentials {
     pub fn is_refreshable(&self) -> bool {
         match self {
             Credentials::OAuth2 { refresh_token, .. } => refresh_token.is_some(),
-            Credentials::OAuth2Cc { .. } => true,
+            Credentials::OAuth2Cc { .. }
+            | Credentials::App { .. }
+            | Credentials::Jwt { .. }
+            | Credentials::Bill { .. }
+            | Credentials::TwoStep { .. }
+            | Credentials::Signature { .. }
+            | Credentials::AwsSigV4 { .. } => true,
             Credentials::OAuth1 { .. }
             | Credentials::Basic { .. }
             | Credentials::ApiKey { .. }
@@ -146,12 +252,19 @@ impl Credentials {
     /// The bearer token, for the kinds that have one.
     pub fn bearer_token(&self) -> Option<&str> {
         match self {
-            Credentials::OAuth2 { access_token, .. } => Some(access_token),
-            Credentials::OAuth2Cc { token, .. } => Some(token),
+            Credentials::OAuth2 { access_token, .. } | Credentials::App { access_token, .. } => {
+                Some(access_token)
+            }
+            Credentials::OAuth2Cc { token, .. }
+            | Credentials::Jwt { token, .. }
+            | Credentials::Signature { token, .. } => Some(token),
+            Credentials::TwoStep { token, .. } => token.as_str(),
             Credentials::OAuth1 { .. }
             | Credentials::Basic { .. }
             | Credentials::ApiKey { .. }
             | Credentials::Tba { .. }
+            | Credentials::Bill { .. }
+            | Credentials::AwsSigV4 { .. }
             | Credentials::None => None,
         }
     }
@@ -236,6 +349,14 @@ mod tests {
             json!({"type": "BASIC", "username": "", "password": ""}),
             json!({"type": "API_KEY", "apiKey": "k"}),
             json!({"type": "TBA", "token_id": "i", "token_secret": "s"}),
+            json!({"type": "APP", "access_token": "a", "expires_at": "2026-08-30T11:29:00.000Z", "raw": {}, "jwtToken": "j"}),
+            json!({"type": "JWT", "token": "t", "expires_at": "2026-08-30T11:29:00.000Z", "privateKey": "k", "issuer": 5}),
+            json!({"type": "BILL", "username": "u", "password": "p", "organization_id": "o", "dev_key": "d",
+                   "session_id": "s", "user_id": "i", "expires_at": "2026-08-30T11:29:00.000Z", "raw": {}}),
+            json!({"type": "TWO_STEP", "token": "t", "refresh_token": "r", "raw": {}, "user": "u", "_cookies": "a=b"}),
+            json!({"type": "SIGNATURE", "username": "u", "password": "p", "token": "t"}),
+            json!({"type": "AWS_SIGV4", "role_arn": "a", "region": "r", "service": "s3", "access_key_id": "i",
+                   "secret_access_key": "s", "session_token": "t", "external_id": "e", "raw": {}}),
             json!({}),
         ] {
             assert_eq!(Credentials::from_json(json.clone()).unwrap().to_json(), json);

@@ -5,21 +5,19 @@
 
 use serde_json::{Map, Value, json};
 
-use super::exchange::{Code, exchange_code, stored_config};
-use super::popup::{announce, usable_provider};
+use super::exchange::stored_config;
+use super::popup::{announce, known_provider, needs_client, require_client};
 use super::popup_error::PopupError;
 use super::session;
-use super::token_call::Client;
-use super::token_refresh::integration_client;
 use super::with_operator_defaults;
 use crate::app::{App, SharedApp};
-use crate::auth::ClientOverride;
 use crate::catalog::Provider;
 use crate::connections::{NewConnection, establish};
 use crate::db::connect_sessions::{self, ConnectSession};
 use crate::db::oauth_sessions::{self, OAuthSession};
 use crate::db::{environments, integrations};
 use crate::integrations::OpenIntegration;
+use crate::modes::{self, Arrival};
 
 /// What came back from the provider.
 pub struct Callback {
@@ -79,8 +77,8 @@ async fn finish_claimed(app: &App, callback: &Callback, row: &OAuthSession) -> F
         Err(error) => Err(error),
     };
     let outcome = match &result {
-        Ok(()) => json!({"message_type": "success", "provider_config_key": key,
-            "connection_id": row.connection_id, "is_pending": false}),
+        Ok(connected) => json!({"message_type": "success", "provider_config_key": key,
+            "connection_id": connected.connection_id, "is_pending": connected.is_pending}),
         Err(error) => {
             tracing::warn!(error.code = error.kind, error.reason = error.message, "a sign-in failed");
             error.outcome(key.as_deref(), Some(&row.connection_id))
@@ -90,7 +88,7 @@ async fn finish_claimed(app: &App, callback: &Callback, row: &OAuthSession) -> F
         tracing::error!(error = %error, "the outcome of a sign-in could not be stored");
     }
     announce(app, row.ws_client_id.as_deref(), outcome).await;
-    Finished { provider, result }
+    Finished { provider, result: result.map(|_| ()) }
 }
 
 async fn find_integration(app: &App, row: &OAuthSession) -> Result<OpenIntegration, PopupError> {
@@ -99,39 +97,44 @@ async fn find_integration(app: &App, row: &OAuthSession) -> Result<OpenIntegrati
     Ok(OpenIntegration::open(app, found.ok_or_else(gone)?)?)
 }
 
+/// The connection that a sign-in led to.
+struct Connected {
+    connection_id: String,
+    is_pending: bool,
+}
+
 async fn connect(
     app: &App,
     callback: &Callback,
     row: &OAuthSession,
     integration: &OpenIntegration,
-) -> Result<(), PopupError> {
+) -> Result<Connected, PopupError> {
     if app.config.state_cookie_required && !callback.has_cookie {
         let message = "This browser did not start the sign-in, or it keeps no cookies. Start again.";
         return Err(PopupError::new("state_cookie_err", message));
     }
-    let provider = usable_provider(integration)?;
+    let provider = known_provider(integration)?;
+    if needs_client(provider) {
+        require_client(integration)?;
+    }
     let environment = environments::find(&app.db, row.environment_id).await?.ok_or_else(|| {
         PopupError::new("account_or_environment_retrieval_err", "The environment does not exist any more.")
     })?;
     let connect_session = find_connect_session(app, row).await?;
-    let code = code_of(provider, &callback.query)?;
     let payload = session::open(app, row)?;
     let from_callback = callback_metadata(provider, &callback.query);
     let mut config = with_operator_defaults(integration, &payload.connection_config);
     config.extend(from_callback.clone());
-    let code = Code {
-        provider,
-        client: own_client(integration, &payload.client),
-        code,
-        payload: &payload,
-        config: &config,
-    };
-    let (credentials, found) = exchange_code(app, &code).await?;
-    let stored = stored_config(found, from_callback, &payload.connection_config);
-    let new = NewConnection::from_session(&row.connection_id, &credentials, stored, connect_session.as_ref());
+    let arrival =
+        Arrival { integration, provider, payload: &payload, config: &config, query: &callback.query };
+    let obtained = modes::arrive(app, arrival).await?;
+    let stored = stored_config(obtained.connection_config, from_callback, &payload.connection_config);
+    let connection_id = obtained.connection_id.unwrap_or_else(|| row.connection_id.clone());
+    let session = connect_session.as_ref();
+    let new = NewConnection::from_session(&connection_id, &obtained.credentials, stored, session);
     let established = establish(app, &environment, integration, new).await?;
     tracing::info!(connection.id = established.id.0, operation = ?established.operation, "a sign-in succeeded");
-    Ok(())
+    Ok(Connected { connection_id, is_pending: obtained.is_pending })
 }
 
 /// By id, not by token: a login may outlive the 30 minutes of its token.
@@ -140,20 +143,6 @@ async fn find_connect_session(app: &App, row: &OAuthSession) -> Result<Option<Co
     let found = connect_sessions::find(&app.db, row.environment_id, id).await?;
     let deleted = || PopupError::new("unknown_err", "The connect session was deleted during the sign-in.");
     found.map(Some).ok_or_else(deleted)
-}
-
-fn code_of<'q>(provider: &Provider, query: &'q Value) -> Result<&'q str, PopupError> {
-    let code = query.get(&provider.authorization_code_param_in_callback).and_then(Value::as_str);
-    code.filter(|code| !code.is_empty()).ok_or_else(|| {
-        let said = provider_errors(query);
-        let said: Vec<String> = said
-            .iter()
-            .map(|(name, value)| format!("{name}: {}", value.as_str().unwrap_or_default()))
-            .collect();
-        let reason =
-            if said.is_empty() { String::new() } else { format!(" Provider error: {}", said.join("; ")) };
-        PopupError::new("callback_err", format!("No authorization code in the callback.{reason}"))
-    })
 }
 
 /// What the provider says about a failure in the callback's query.
@@ -169,13 +158,4 @@ fn callback_metadata(provider: &Provider, query: &Value) -> Map<String, Value> {
     let pick =
         |name: &String| Some((name.clone(), query.get(name).filter(|value| value.is_string())?.clone()));
     provider.redirect_uri_metadata.iter().filter_map(pick).collect()
-}
-
-/// Each half of the caller's own client replaces that of the integration.
-fn own_client<'a>(integration: &'a OpenIntegration, own: &'a ClientOverride) -> Client<'a> {
-    let given = integration_client(integration);
-    Client {
-        id: own.client_id.as_deref().unwrap_or(given.id),
-        secret: own.client_secret.as_deref().unwrap_or(given.secret),
-    }
 }

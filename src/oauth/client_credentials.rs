@@ -4,15 +4,16 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
+use super::TokenError;
 use super::answer::{Kinds, without_token};
 use super::assertion::{Claims, sign_assertion};
 use super::token_call::{Client, TokenCall, token_endpoint};
 use super::tokens::{expiry, lookup, pick_metadata, text};
-use super::{Renewed, TokenError, provider_of};
 use crate::app::App;
 use crate::auth::Credentials;
 use crate::catalog::{BodyFormat, Provider, TokenAuthMethod};
 use crate::integrations::OpenIntegration;
+use crate::modes::{Renewed, provider_of};
 use crate::template::{Context, Escape};
 
 const KIND: &str = "client_credentials_fetch_error";

@@ -2,38 +2,77 @@
 
 use serde_json::{Map, Value};
 
-use super::TokenError;
 use super::answer::Kinds;
+use super::callback::provider_errors;
 use super::exception::{Exception, Phase};
 use super::grant::Grant;
 use super::session::Payload;
 use super::token_call::{Client, TokenCall};
+use super::token_refresh::integration_client;
 use super::tokens::pick_metadata;
+use super::{PopupError, TokenError};
 use crate::app::App;
 use crate::auth::{ClientOverride, Credentials};
 use crate::catalog::Provider;
+use crate::integrations::OpenIntegration;
+use crate::modes::{Arrival, Obtained};
 
 const KINDS: Kinds = Kinds { refused: "unknown", unreadable: "unable_to_parse_token_response" };
 
 /// A code that came back with the callback.
-pub struct Code<'a> {
-    pub provider: &'a Provider,
+struct Code<'a> {
+    provider: &'a Provider,
     /// The connection's own client, where it has one, else the integration's.
-    pub client: Client<'a>,
-    pub code: &'a str,
-    pub payload: &'a Payload,
-    /// The connection config with the operator's defaults and what the callback brought.
-    pub config: &'a Map<String, Value>,
+    client: Client<'a>,
+    code: &'a str,
+    payload: &'a Payload,
+    config: &'a Map<String, Value>,
+}
+
+/// Exchanges the code of a callback.
+///
+/// # Errors
+/// The callback has no code, or the provider's words.
+pub async fn arrive(app: &App, arrival: Arrival<'_>) -> Result<Obtained, PopupError> {
+    let code = Code {
+        provider: arrival.provider,
+        client: own_client(arrival.integration, &arrival.payload.client),
+        code: code_of(arrival.provider, arrival.query)?,
+        payload: arrival.payload,
+        config: arrival.config,
+    };
+    let (credentials, found) = exchange_code(app, &code).await?;
+    Ok(Obtained::ready(credentials, found))
+}
+
+fn code_of<'q>(provider: &Provider, query: &'q Value) -> Result<&'q str, PopupError> {
+    let code = query.get(&provider.authorization_code_param_in_callback).and_then(Value::as_str);
+    code.filter(|code| !code.is_empty()).ok_or_else(|| {
+        let said = provider_errors(query);
+        let said: Vec<String> = said
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", value.as_str().unwrap_or_default()))
+            .collect();
+        let reason =
+            if said.is_empty() { String::new() } else { format!(" Provider error: {}", said.join("; ")) };
+        PopupError::new("callback_err", format!("No authorization code in the callback.{reason}"))
+    })
+}
+
+/// Each half of the caller's own client replaces that of the integration.
+fn own_client<'a>(integration: &'a OpenIntegration, own: &'a ClientOverride) -> Client<'a> {
+    let given = integration_client(integration);
+    Client {
+        id: own.client_id.as_deref().unwrap_or(given.id),
+        secret: own.client_secret.as_deref().unwrap_or(given.secret),
+    }
 }
 
 /// Tokens for a code, with the metadata that the answer brought.
 ///
 /// # Errors
 /// The provider's words, or what the request lacks.
-pub async fn exchange_code(
-    app: &App,
-    code: &Code<'_>,
-) -> Result<(Credentials, Map<String, Value>), TokenError> {
+async fn exchange_code(app: &App, code: &Code<'_>) -> Result<(Credentials, Map<String, Value>), TokenError> {
     let exception = Exception::of(code.provider);
     let grant = Grant {
         provider: code.provider,

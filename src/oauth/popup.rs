@@ -15,6 +15,7 @@ use crate::db::environments::Environment;
 use crate::db::oauth_sessions::{self, OAuthSession};
 use crate::fanout::Wake;
 use crate::integrations::OpenIntegration;
+use crate::modes::{self, Departure};
 use crate::template::Context;
 
 /// A sign-in to be started.
@@ -45,17 +46,15 @@ pub struct Started {
 /// # Errors
 /// The integration cannot be used with a popup, or lacks a value.
 pub async fn begin(app: &App, sign_in: SignIn<'_>) -> Result<Started, PopupError> {
-    let provider = usable_provider(sign_in.integration)?;
+    let provider = known_provider(sign_in.integration)?;
+    if needs_client(provider) {
+        require_client(sign_in.integration)?;
+    }
     refuse_bad_config(provider, sign_in.integration, &sign_in.connection_config)?;
     let state = session::new_state(&app.rng).into_secret();
-    let payload = payload(app, &sign_in);
-    let url = build_url(app, provider, &sign_in, &payload, &state)?;
-    if provider.mode() != Some(AuthMode::OAuth2) || provider.installation.as_deref() == Some("outbound") {
-        return Err(PopupError::new(
-            "auth_mode_err",
-            "Connections of this provider are not made in a popup.",
-        ));
-    }
+    let mut payload = payload(app, &sign_in);
+    let departure = Departure { sign_in: &sign_in, provider, state: &state };
+    let url = modes::depart(app, departure, &mut payload).await?;
     let row = OAuthSession {
         id: state.clone(),
         environment_id: sign_in.environment.id,
@@ -70,21 +69,38 @@ pub async fn begin(app: &App, sign_in: SignIn<'_>) -> Result<Started, PopupError
     Ok(Started { url, state })
 }
 
-/// The provider, when the integration has what a sign-in needs.
-pub(super) fn usable_provider(integration: &OpenIntegration) -> Result<&Provider, PopupError> {
-    let provider = integration.provider.as_deref().ok_or_else(|| {
+/// The provider of an integration.
+///
+/// # Errors
+/// It left the catalog.
+pub(super) fn known_provider(integration: &OpenIntegration) -> Result<&Provider, PopupError> {
+    integration.provider.as_deref().ok_or_else(|| {
         PopupError::new(
             "unknown_config_key",
             "The provider of this integration is not in the catalog any more.",
         )
-    })?;
-    // Empty text counts as present: some providers give no secret.
-    if integration.row.oauth_client_id.is_none() || integration.client_secret.is_none() {
-        let message =
-            "The integration has no client id and client secret. Add them to the integration first.";
-        return Err(PopupError::new("provider_config_err", message));
+    })
+}
+
+/// Whether a sign-in presents a client id that the operator has to give.
+pub(super) fn needs_client(provider: &Provider) -> bool {
+    match provider.mode() {
+        // These have keys or names of another kind in the integration's settings, or get a client by themselves.
+        Some(AuthMode::App | AuthMode::InstallPlugin | AuthMode::McpOAuth2 | AuthMode::McpOAuth2Generic) => {
+            false
+        }
+        _ => true,
     }
-    Ok(provider)
+}
+
+/// # Errors
+/// The integration has no client. Empty text counts as present: some providers give no secret.
+pub(super) fn require_client(integration: &OpenIntegration) -> Result<(), PopupError> {
+    if integration.row.oauth_client_id.is_some() && integration.client_secret.is_some() {
+        return Ok(());
+    }
+    let message = "The integration has no client id and client secret. Add them to the integration first.";
+    Err(PopupError::new("provider_config_err", message))
 }
 
 fn refuse_bad_config(
@@ -124,6 +140,7 @@ fn payload(app: &App, sign_in: &SignIn<'_>) -> Payload {
         connection_config: with_scopes_as_list(connection_config),
         client: sign_in.client.clone(),
         refresh_token,
+        kept: Map::new(),
     }
 }
 
@@ -136,13 +153,12 @@ fn with_scopes_as_list(mut config: Map<String, Value>) -> Map<String, Value> {
     config
 }
 
-fn build_url(
-    app: &App,
-    provider: &Provider,
-    sign_in: &SignIn<'_>,
-    payload: &Payload,
-    state: &str,
-) -> Result<Url, PopupError> {
+/// The authorization URL of OAuth 2.
+///
+/// # Errors
+/// What the URL lacks.
+pub fn depart(app: &App, departure: Departure<'_>, payload: &Payload) -> Result<Url, PopupError> {
+    let Departure { sign_in, provider, state } = departure;
     let integration = sign_in.integration;
     let config = with_operator_defaults(integration, &payload.connection_config);
     let random = app.rng.uuid().to_string();

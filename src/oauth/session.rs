@@ -31,6 +31,9 @@ pub struct Payload {
     pub client: ClientOverride,
     #[serde(default)]
     pub refresh_token: Option<String>,
+    /// What else the mode has to remember until the popup is back.
+    #[serde(default)]
+    pub kept: Map<String, Value>,
 }
 
 /// A new `state`: 128 random bits as URL-safe text.

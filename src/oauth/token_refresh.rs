@@ -7,10 +7,11 @@ use super::answer::Kinds;
 use super::exception::{Exception, Phase};
 use super::grant::Grant;
 use super::token_call::{Client, TokenCall};
-use super::{Renewed, TokenError, provider_of, with_operator_defaults};
+use super::{TokenError, with_operator_defaults};
 use crate::app::App;
 use crate::auth::{ClientOverride, Credentials};
 use crate::integrations::OpenIntegration;
+use crate::modes::{Renewed, provider_of};
 
 const KIND: &str = "refresh_token_external_error";
 const KINDS: Kinds = Kinds { refused: KIND, unreadable: KIND };

@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
+use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::target::Unbuildable;
@@ -14,11 +15,19 @@ use crate::auth::Credentials;
 /// Credentials that are signed with rather than sent, and values that no header can carry.
 pub(super) fn default_authorization(credentials: &Credentials) -> Result<Option<HeaderValue>, Unbuildable> {
     let text = match credentials {
-        Credentials::OAuth2 { access_token, .. } => bearer(access_token),
-        Credentials::OAuth2Cc { token, .. } => bearer(token),
+        Credentials::OAuth2 { access_token, .. } | Credentials::App { access_token, .. } => {
+            bearer(access_token)
+        }
+        Credentials::OAuth2Cc { token, .. }
+        | Credentials::Jwt { token, .. }
+        | Credentials::Signature { token, .. } => bearer(token),
+        Credentials::TwoStep { token: Value::String(token), .. } => bearer(token),
         Credentials::Basic { username, password } => basic(username, password),
-        Credentials::ApiKey { .. } | Credentials::None => return Ok(None),
-        Credentials::OAuth1 { .. } | Credentials::Tba { .. } => {
+        Credentials::ApiKey { .. }
+        | Credentials::Bill { .. }
+        | Credentials::TwoStep { .. }
+        | Credentials::None => return Ok(None),
+        Credentials::OAuth1 { .. } | Credentials::Tba { .. } | Credentials::AwsSigV4 { .. } => {
             return Err(Unbuildable::UnsupportedAuth(credentials.mode()));
         }
     };

@@ -91,6 +91,12 @@ fn client<'a>(integration: &'a OpenIntegration, credentials: &'a Credentials) ->
         Credentials::OAuth1 { .. }
         | Credentials::Basic { .. }
         | Credentials::ApiKey { .. }
+        | Credentials::App { .. }
+        | Credentials::Jwt { .. }
+        | Credentials::Bill { .. }
+        | Credentials::TwoStep { .. }
+        | Credentials::Signature { .. }
+        | Credentials::AwsSigV4 { .. }
         | Credentials::None => None,
     };
     let secret = || integration.client_secret.as_ref().map_or("", |secret| secret.expose());

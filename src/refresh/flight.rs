@@ -5,20 +5,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{Force, Fresh, RefreshError, needs_refresh, reread, stored_error};
 use crate::app::{App, SharedApp};
-use crate::auth::Credentials;
 use crate::connections::{announce_change, open_config, seal};
 use crate::db::connections::Connection;
 use crate::db::refresh_leases::{self, Failed, Refreshed};
 use crate::db::{ConnectionRowId, connection_errors};
 use crate::integrations::OpenIntegration;
-use crate::oauth::{self, Renewed};
+use crate::modes::{self, Renewed};
 
 /// Longer than the 30 s that the calls of one refresh may take together, so that nobody takes the lease from a
 /// refresh that still runs.
@@ -149,31 +148,13 @@ fn answered_elsewhere(
 /// Asks the provider and stores what it said, whatever it said.
 async fn renew(app: &App, integration: &OpenIntegration, current: Fresh, owner: Uuid) -> Outcome {
     let config = open_config(app, &current.connection);
-    match ask_provider(app, integration, &current.credentials, &config).await {
+    match modes::renew(app, integration, &current.credentials, &config).await {
         Ok(renewed) => save(app, current.connection, owner, renewed).await,
         Err(error) => {
+            let error = RefreshError::from(error);
             note_failure(app, &current.connection, owner, &error).await?;
             Err(error)
         }
-    }
-}
-
-async fn ask_provider(
-    app: &App,
-    integration: &OpenIntegration,
-    credentials: &Credentials,
-    config: &Map<String, Value>,
-) -> Result<Renewed, RefreshError> {
-    match credentials {
-        Credentials::OAuth2 { .. } => Ok(oauth::refresh_token(app, integration, credentials, config).await?),
-        Credentials::OAuth2Cc { .. } => {
-            Ok(oauth::renew_client_credentials(app, integration, credentials, config).await?)
-        }
-        Credentials::OAuth1 { .. }
-        | Credentials::Basic { .. }
-        | Credentials::ApiKey { .. }
-        | Credentials::Tba { .. }
-        | Credentials::None => Err(RefreshError::unsupported("These credentials are never refreshed.")),
     }
 }
 

@@ -14,11 +14,16 @@ use crate::proxy::{VerificationFailure, verify_credentials};
 /// Whether the periodic job tests credentials of this kind.
 pub fn is_tested(credentials: &Credentials) -> bool {
     match credentials {
-        Credentials::Basic { .. } | Credentials::ApiKey { .. } => true,
+        Credentials::Basic { .. } | Credentials::ApiKey { .. } | Credentials::Tba { .. } => true,
         Credentials::OAuth2 { .. }
         | Credentials::OAuth2Cc { .. }
         | Credentials::OAuth1 { .. }
-        | Credentials::Tba { .. }
+        | Credentials::App { .. }
+        | Credentials::Jwt { .. }
+        | Credentials::Bill { .. }
+        | Credentials::TwoStep { .. }
+        | Credentials::Signature { .. }
+        | Credentials::AwsSigV4 { .. }
         | Credentials::None => false,
     }
 }

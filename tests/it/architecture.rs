@@ -10,7 +10,18 @@ const LAYERS: [&[&str]; 5] = [
     // The edge: turns requests and files into calls, and results into answers.
     &["api", "settings_file"],
     // The domain.
-    &["connections", "environments", "integrations", "jobs", "keys", "logs", "oauth", "proxy", "refresh"],
+    &[
+        "connections",
+        "environments",
+        "integrations",
+        "jobs",
+        "keys",
+        "logs",
+        "modes",
+        "oauth",
+        "proxy",
+        "refresh",
+    ],
     // Storage, outgoing requests and what lives as long as the process.
     &["app", "caches", "config", "db", "egress", "error", "fanout", "hub", "limiter", "telemetry"],
     // Pure: no I/O, no handles.

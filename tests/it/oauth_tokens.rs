@@ -7,7 +7,8 @@ use chrono::TimeDelta;
 use hitchpost::auth::Credentials;
 use hitchpost::connections::{NewConnection, establish};
 use hitchpost::db::environments;
-use hitchpost::oauth::{ClientCredentialsInput, Renewed, TokenError, obtain_client_credentials};
+use hitchpost::modes::Renewed;
+use hitchpost::oauth::{ClientCredentialsInput, TokenError, obtain_client_credentials};
 use hitchpost::refresh::{Force, fresh_credentials};
 use serde_json::{Map, Value, json};
 

@@ -1,0 +1,59 @@
+//! `POST /oauth2/auth/:providerConfigKey` (`spec` auth-flows, section 5.3).
+
+use axum::Json;
+use axum::extract::State;
+use serde_json::Value;
+
+use super::attempt::{Attempt, Legacy};
+use super::token_error;
+use crate::api::extract::{PathTree, QueryTree};
+use crate::api::frontend::FrontendCaller;
+use crate::api::loose_body::LooseBody;
+use crate::app::SharedApp;
+use crate::auth::AuthMode;
+use crate::catalog::{Provider, TokenAuthMethod};
+use crate::error::ApiError;
+use crate::oauth::{self, ClientCredentialsInput};
+
+/// Connects with client credentials, by obtaining a token with them (RFC 6749, section 4.4).
+pub async fn connect_client_credentials(
+    caller: FrontendCaller,
+    State(app): State<SharedApp>,
+    QueryTree(query): QueryTree,
+    PathTree(path): PathTree,
+    LooseBody(body): LooseBody,
+) -> Result<Json<Value>, ApiError> {
+    let input = client_credentials_input(body.as_ref())?;
+    let mut attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::OAuth2Cc, Legacy::Yes).await?;
+    require_secret(attempt.integration.provider.as_deref(), &input)?;
+    let obtained =
+        oauth::obtain_client_credentials(&app, &attempt.integration, input, &attempt.connection_config).await;
+    let renewed = obtained.map_err(token_error)?;
+    attempt.connection_config.extend(renewed.connection_config);
+    attempt.store(&app, &renewed.credentials).await
+}
+
+/// The members of the body, of which this route judges only the presence; a wrong type counts as absent.
+fn client_credentials_input(body: Option<&Value>) -> Result<ClientCredentialsInput, ApiError> {
+    let text = |name: &str| {
+        let value = body.and_then(|body| body.get(name)).and_then(Value::as_str);
+        value.filter(|value| !value.is_empty()).map(str::to_owned)
+    };
+    Ok(ClientCredentialsInput {
+        client_id: text("client_id").ok_or_else(|| missing_member("client_id"))?,
+        client_secret: text("client_secret").unwrap_or_default().into(),
+        client_certificate: text("client_certificate"),
+        client_private_key: text("client_private_key").map(Into::into),
+    })
+}
+
+fn missing_member(name: &str) -> ApiError {
+    ApiError::bad_request(format!("missing_{name}"), format!("The body lacks `{name}`.")).legacy()
+}
+
+/// A client that signs its requests has no secret.
+fn require_secret(provider: Option<&Provider>, input: &ClientCredentialsInput) -> Result<(), ApiError> {
+    let method = provider.and_then(|provider| provider.token_request_auth_method);
+    let is_needed = method != Some(TokenAuthMethod::PrivateKeyJwt);
+    if is_needed && input.client_secret.is_empty() { Err(missing_member("client_secret")) } else { Ok(()) }
+}
