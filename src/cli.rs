@@ -110,7 +110,6 @@ fn with_settings(command: Command) -> ExitCode {
 }
 
 /// The settings of the process environment.
-#[expect(clippy::disallowed_methods, reason = "lists the names of the environment for the settings")]
 fn read_settings() -> Result<Settings, Vec<String>> {
     let names: Vec<String> = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
     Config::from_env(&variable, &names)

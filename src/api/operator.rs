@@ -146,7 +146,7 @@ fn note_wrong_password(parts: &Parts, app: &App, error: &ApiError) {
     note_failure(parts, app, error);
     let address = client_address(parts, app.config.http.trusted_proxy_hops);
     if let Some(address) = address.filter(|_| error.status() == StatusCode::UNAUTHORIZED) {
-        app.limiter.take(Bucket::FailedPassword(address), 1, password_limit(app), app.clock.now());
+        app.limiter.take_alone(Bucket::FailedPassword(address), 1, password_limit(app), app.clock.now());
         tracing::warn!(client.address = %address, "wrong credentials for the operator's routes");
     }
 }

@@ -21,12 +21,8 @@ impl Document {
     /// # Errors
     /// What is wrong with the YAML, or every reference to a variable that is not set.
     pub fn parse(name: &str, text: &str, lookup: Lookup<'_>) -> Result<Self, Vec<String>> {
-        let root: Option<Placed> =
-            serde_saphyr::from_str_with_options(text, yaml_options()).map_err(|error| {
-                let line = error.location().map(|location| location.line());
-                let error = error.without_snippet().to_string();
-                vec![show_at(name, line, &[], &format!("this is not the YAML of a settings file: {error}"))]
-            })?;
+        let root: Option<Placed> = serde_saphyr::from_str_with_options(text, yaml_options())
+            .map_err(|error| vec![no_yaml(name, text, &error)])?;
         let mut builder = Builder { name, lookup, lines: HashMap::new(), problems: Vec::new() };
         let value =
             root.map_or_else(|| Value::Object(Map::new()), |root| builder.build(root, &mut Vec::new()));
@@ -40,6 +36,16 @@ impl Document {
     pub fn line(&self, path: &[String]) -> Option<u64> {
         (0..=path.len()).rev().find_map(|length| self.lines.get(&path[..length]).copied())
     }
+}
+
+fn no_yaml(name: &str, text: &str, error: &serde_saphyr::Error) -> String {
+    let line = error.location().map(|location| location.line());
+    let index = line.and_then(|line| usize::try_from(line).ok()?.checked_sub(1));
+    let written = index.and_then(|index| text.lines().nth(index)).unwrap_or_default();
+    let advice =
+        if written.contains("${") { "; inside { } and [ ], quote references: '${NAME}'" } else { "" };
+    let reason = error.without_snippet().to_string();
+    show_at(name, line, &[], &format!("this is not the YAML of a settings file: {reason}{advice}"))
 }
 
 /// Files are small; the limits stop alias bombs and endless nesting.
@@ -280,6 +286,8 @@ mod tests {
             let problems = parse(text).err().unwrap();
             assert!(problems.len() == 1 && problems[0].starts_with(start), "{text}: {problems:?}");
         }
+        let advised = parse("a: 1\nb: {c: ${TOKEN}}\n").err().unwrap();
+        assert!(advised[0].starts_with("f.yaml:2: ") && advised[0].ends_with("quote references: '${NAME}'"));
     }
 
     #[test]

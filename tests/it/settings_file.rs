@@ -158,7 +158,7 @@ fn differences_are_told_without_secrets_and_what_is_unnamed_stays() {
             "environments:\n  {name}:\n    hmac_key: ${{OTHER_SECRET}}\n    callback_url: \"\"\n    \
              webhooks: {{primary_url: \"\"}}\n    connect_ui: {{showWatermark: true}}\n    \
              api_keys: {{fixed: {{secret: {new_key}}}, random: {{scopes: [\"environment:proxy\"]}}}}\n    \
-             variables: {{TOKEN: ${{OTHER_SECRET}}}}\n    integrations:\n      oauth:\n        provider: acme\n        \
+             variables: {{TOKEN: '${{OTHER_SECRET}}'}}\n    integrations:\n      oauth:\n        provider: acme\n        \
              credentials: {{type: OAUTH2, client_id: def, client_secret: '${{OTHER_SECRET}}'}}\n"
         );
         let (lines, made) = apply(&app, &text).await;
@@ -262,4 +262,24 @@ fn own_part(whole: &str, name: &str) -> String {
     let first = lines.next().expect("the environment is exported");
     let rest = lines.take_while(|line| line.starts_with("    "));
     std::iter::once("environments:").chain([first]).chain(rest).map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn the_file_of_the_readme_can_be_applied() {
+    run(async {
+        let app = TestApp::start().await;
+        let readme = include_str!("../../README.md");
+        let (_, rest) = readme.split_once("```yaml\n").expect("the README has a settings file");
+        let (text, _) = rest.split_once("```").unwrap();
+        let more = [
+            ("HMAC_KEY", "k"),
+            ("GITHUB_CLIENT_SECRET", "s"),
+            ("CI_KEY", "2f1c5e0e-7c1b-4f0a-9a53-6f2f6f7f0a12"),
+        ];
+        let more = more.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let file = read(text, &more).unwrap_or_else(|problems| panic!("{problems:#?}"));
+        let plan = Plan::build(&app.app, &file, PlanOptions::default()).await;
+        let plan = plan.unwrap_or_else(|problems| panic!("{problems:#?}"));
+        assert!(plan.lines().any(|line| line == "+ environment prod: integration github"));
+    });
 }
