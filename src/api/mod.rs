@@ -44,6 +44,7 @@ use self::scope::{
     SyncsVariantCreate, SyncsVariantDelete,
 };
 use crate::app::SharedApp;
+use crate::connect::{ConnectUi, Mount};
 use crate::error::ApiError;
 
 /// A route: its path in axum's syntax and what answers it.
@@ -170,11 +171,13 @@ pub struct Api {
     app: SharedApp,
     router: Router,
     patterns: Vec<&'static str>,
+    connect_ui: Option<ConnectUi>,
 }
 
 impl Api {
     pub fn new(app: SharedApp) -> Self {
-        Api { router: router(app.clone()), patterns: patterns(), app }
+        let connect_ui = ConnectUi::new(&app.config, Mount::MainPort);
+        Api { router: router(app.clone()), patterns: patterns(), connect_ui, app }
     }
 
     /// Answers a request. `ALL /proxy/*` (every method, extension methods too) goes around the router: routing and its
@@ -186,6 +189,9 @@ impl Api {
         if is_proxied(request.uri().path()) {
             let handle = |request| proxy::call_proxy(self.app.clone(), request);
             return edge::around(&self.app, request, handle).await;
+        }
+        if let Some(page) = self.connect_ui.as_ref().filter(|page| page.owns(request.uri().path())) {
+            return page.answer(request).await;
         }
         let Ok(response) = self.router.clone().oneshot(request).await;
         response

@@ -8,7 +8,7 @@ const LAYERS: [&[&str]; 5] = [
     // Starts and stops everything.
     &["cli", "server", "start"],
     // The edge: turns requests into calls and results into answers.
-    &["api"],
+    &["api", "connect"],
     // The domain.
     &[
         "connections",
@@ -23,7 +23,7 @@ const LAYERS: [&[&str]; 5] = [
         "refresh",
     ],
     // Storage, outgoing requests and what lives as long as the process.
-    &["app", "caches", "config", "db", "egress", "error", "fanout", "hub", "limiter", "telemetry"],
+    &["app", "assets", "caches", "config", "db", "egress", "error", "fanout", "hub", "limiter", "telemetry"],
     // Pure: no I/O, no handles.
     &["auth", "catalog", "clock", "crypto", "rng", "template", "time_format"],
 ];
