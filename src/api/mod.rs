@@ -183,15 +183,16 @@ impl Api {
     /// Answers a request. `ALL /proxy/*` (every method, extension methods too) goes around the router: routing and its
     /// boxed futures were a tenth of a proxied call's time in this process.
     pub async fn answer(&self, mut request: Request) -> Response {
+        // First, because relative addresses need the slash that the rules about paths take away.
+        if let Some(page) = self.connect_ui.as_ref().filter(|page| page.owns(request.uri().path())) {
+            return page.answer(request).await;
+        }
         if let Some(uri) = path::normalize(request.uri(), &self.patterns) {
             *request.uri_mut() = uri;
         }
         if is_proxied(request.uri().path()) {
             let handle = |request| proxy::call_proxy(self.app.clone(), request);
             return edge::around(&self.app, request, handle).await;
-        }
-        if let Some(page) = self.connect_ui.as_ref().filter(|page| page.owns(request.uri().path())) {
-            return page.answer(request).await;
         }
         let Ok(response) = self.router.clone().oneshot(request).await;
         response

@@ -2,6 +2,7 @@
 
 mod architecture;
 mod connect_sessions;
+mod connect_ui;
 mod connections;
 mod credentials;
 mod deprecated;

@@ -8,8 +8,11 @@ import { startTarget } from './target.mjs';
 import { startTokenServer } from './token-server.mjs';
 import { within } from './until.mjs';
 
-/** `oidc` and `tokens` ask for those servers, `oidc` may carry `{accessTokenSeconds}`; the rest goes to the server under test. */
-export async function startWorld({ oidc = false, tokens = false, ...options } = {}) {
+/**
+ * `oidc` and `tokens` ask for those servers, `oidc` may carry `{accessTokenSeconds}`; `providers` are more catalog entries;
+ * the rest goes to the server under test.
+ */
+export async function startWorld({ oidc = false, tokens = false, providers = {}, ...options } = {}) {
     const closers = [];
     const keep = (thing) => {
         closers.push(() => within(`${thing.constructor.name} to close`, (thing.stop ?? thing.close).call(thing), 30_000));
@@ -26,7 +29,7 @@ export async function startWorld({ oidc = false, tokens = false, ...options } = 
         // The provider must know the server's callback before the server starts.
         const port = await freePort();
         if (oidc) world.oidc = keep(await startOidc({ redirectUris: [`http://127.0.0.1:${port}/oauth/callback`], ...oidc }));
-        world.server = keep(await startHitchpost({ catalog: testCatalog(world), port, ...options }));
+        world.server = keep(await startHitchpost({ catalog: { ...testCatalog(world), ...providers }, port, ...options }));
         world.sdk = world.server.sdk;
         world.target.acceptsToken = async (token) => Boolean((await world.oidc?.accepts(token)) || world.tokens?.accepts(token));
         return world;

@@ -16,7 +16,7 @@ export class FieldView {
             'div',
             { class: 'field', 'data-field': field.name },
             h('div', { class: 'label-line' }, this.#label(), field.help && this.#help(onhelp)),
-            field.description && h('p', { class: 'hint', id: `${this.id}-hint` }, field.description),
+            field.description && h('p', { class: 'hint', id: `${this.id}-hint` }, h('bdi', {}, field.description)),
             this.#frame(),
             this.error,
             this.warning
@@ -92,21 +92,21 @@ export class FieldView {
             autocapitalize: 'none',
             autocorrect: 'off',
             spellcheck: 'false',
-            dir: 'ltr',
             // Password managers would offer the password of this site, which nobody wants here.
             'data-1p-ignore': true,
             'data-lpignore': 'true'
         };
         let input;
         if (field.choices.length > 0) input = this.#buildSelect(props);
-        else if (field.hasLines) input = h('textarea', { ...props, rows: 4, class: `input lines ${field.isSecret ? 'veiled' : ''}`.trim(), placeholder: field.example });
-        else input = h('input', { ...props, type: this.#type(), placeholder: field.example, readonly: field.isCopied });
+        else if (field.hasLines) input = h('textarea', { ...props, dir: 'ltr', rows: 4, class: `input lines ${field.isSecret ? 'veiled' : ''}`.trim(), placeholder: field.example });
+        else input = h('input', { ...props, dir: 'ltr', type: this.#type(), placeholder: field.example, readonly: field.isCopied });
         input.value = value;
         return input;
     }
 
     #type() {
         if (this.field.isSecret) return 'password';
+        // The right keyboard on a phone.
         return { uri: 'url', email: 'email' }[this.field.format] ?? 'text';
     }
 
