@@ -1,7 +1,7 @@
 //! The screens around the end of a connection: waiting for the window, success, failure.
 
 import { h, icon } from './dom.js';
-import { has, t } from './i18n.js';
+import { t } from './i18n.js';
 import { monogram } from './monogram.js';
 
 const CLOSES_AFTER_MS = 6_000;
@@ -120,6 +120,5 @@ export function showProblem(shell, kind, { onretry, onclose, code, message, more
     const hero = h('div', { class: `sign ${kind === 'used' ? 'good' : 'calm'}` }, icon(signs[kind] ?? 'broken'));
     const retry = onretry && h('button', { type: 'button', class: 'button primary', onclick: onretry }, t(kind === 'used' ? 'session.again' : 'failure.again'));
     const close = onclose && h('button', { type: 'button', class: `button ${onretry ? 'bare' : 'primary'}`, onclick: onclose }, t('nav.close'));
-    const text = has(`session.${kind}_text`) ? t(`session.${kind}_text`, { name: message ?? '' }) : '';
-    shell.show({ name: kind, title: t(`session.${kind}_title`), text, hero, body: code ? [details(code, kind === 'used' ? '' : message, more)] : [], foot: [retry, close], isCentred: true });
+    shell.show({ name: kind, title: t(`session.${kind}_title`, { name: message ?? '' }), text: t(`session.${kind}_text`), hero, body: code ? [details(code, kind === 'used' ? '' : message, more)] : [], foot: [retry, close], isCentred: true });
 }
