@@ -39,7 +39,8 @@ impl Coding {
         let takes = |name: &str| {
             header.split(',').any(|part| {
                 let (coding, weight) = part.split_once(';').unwrap_or((part, "q=1"));
-                let weight = weight.trim().strip_prefix("q=").and_then(|text| text.trim().parse::<f32>().ok());
+                let weight =
+                    weight.trim().strip_prefix("q=").and_then(|text| text.trim().parse::<f32>().ok());
                 coding.trim().eq_ignore_ascii_case(name) && weight.is_none_or(|weight| weight > 0.0)
             })
         };

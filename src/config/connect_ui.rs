@@ -24,7 +24,9 @@ impl ConnectUiConfig {
     pub(super) fn read(reader: &Reader<'_>, main_port: u16) -> Self {
         let asked = PORT_NAMES.iter().find_map(|name| reader.port(name));
         if asked.is_some_and(|port| port == main_port) {
-            reader.complain("NANGO_CONNECT_UI_PORT: expected another port than that of the server; 0 switches it off.");
+            reader.complain(
+                "NANGO_CONNECT_UI_PORT: expected another port than that of the server; 0 switches it off.",
+            );
         }
         let port = asked.unwrap_or(DEFAULT_PORT);
         let is_served = reader.bool("FLAG_SERVE_CONNECT_UI", true);
@@ -64,7 +66,9 @@ fn api_origins(reader: &Reader<'_>) -> Vec<String> {
     for text in reader.list(name) {
         match Url::parse(&text).map(|url| url.origin()) {
             Ok(origin) if origin.is_tuple() => origins.push(origin.ascii_serialization()),
-            _ => reader.complain(format!("{name}: expected a comma list of origins such as `https://api.example.com`.")),
+            _ => reader.complain(format!(
+                "{name}: expected a comma list of origins such as `https://api.example.com`."
+            )),
         }
     }
     origins

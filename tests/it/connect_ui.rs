@@ -48,7 +48,9 @@ fn the_page_may_be_framed_and_runs_no_inline_script() {
             assert_eq!(page.header("cache-control"), Some("no-cache"));
             assert_eq!(page.header("referrer-policy"), Some("strict-origin"));
             assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
-            for header in ["x-frame-options", "strict-transport-security", "access-control-allow-origin", "set-cookie"] {
+            for header in
+                ["x-frame-options", "strict-transport-security", "access-control-allow-origin", "set-cookie"]
+            {
                 assert_eq!(page.header(header), None, "{header}");
             }
             assert_eq!(directive(&page, "default-src").unwrap(), "'none'");
@@ -103,7 +105,11 @@ fn assets_are_cached_for_ever_and_small() {
             assert_eq!(packed.status, 200, "{asset}");
             assert_eq!(packed.header("content-encoding"), Some("br"), "{asset}");
             assert_eq!(packed.header("vary"), Some("accept-encoding"), "{asset}");
-            assert_eq!(packed.header("cache-control"), Some("public, max-age=31536000, immutable"), "{asset}");
+            assert_eq!(
+                packed.header("cache-control"),
+                Some("public, max-age=31536000, immutable"),
+                "{asset}"
+            );
             assert_ne!(packed.header("content-type"), Some("application/octet-stream"), "{asset}");
             let plain = nobody.get(&path).header("accept-encoding", "identity").send().await;
             assert_eq!(plain.header("content-encoding"), None);
@@ -189,7 +195,9 @@ fn an_expired_session_says_so_beside_its_code() {
         let caller = app.anonymous().with_secret(&token);
         caller.get("/connect/session").expect(200).await;
         app.advance(TimeDelta::minutes(31));
-        for (token, reason) in [(token, "expired"), (format!("nango_connect_session_{}", "a".repeat(64)), "unknown")] {
+        for (token, reason) in
+            [(token, "expired"), (format!("nango_connect_session_{}", "a".repeat(64)), "unknown")]
+        {
             let reply = caller.with_secret(token).get("/connect/session").expect(401).await;
             assert_eq!(reply["error"]["code"], "unknown_connect_session_token");
             assert_eq!(reply["error"]["reason"], reason);
@@ -241,7 +249,9 @@ fn placeholders(text: &str) -> BTreeSet<&str> {
 fn no_script_of_the_page_parses_text_or_names_another_host() {
     for (path, text) in static_files("js/connect") {
         let code: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
-        for sink in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"] {
+        for sink in
+            ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"]
+        {
             assert!(!code.iter().any(|line| line.contains(sink)), "{} uses {sink}", path.display());
         }
         let hosts = code.iter().filter(|line| line.contains("https://") || line.contains("nango.dev"));

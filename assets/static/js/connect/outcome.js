@@ -118,7 +118,7 @@ function compact(text) {
 export function showProblem(shell, kind, { onretry, onclose, code, message, more }) {
     const signs = { expired: 'clock', used: 'check', offline: 'offline', busy: 'clock', server: 'alert' };
     const hero = h('div', { class: `sign ${kind === 'used' ? 'good' : 'calm'}` }, icon(signs[kind] ?? 'broken'));
-    const retry = onretry && h('button', { type: 'button', class: 'button primary', onclick: onretry }, t(kind === 'used' ? 'session.again' : 'failure.again'));
+    const retry = onretry && h('button', { type: 'button', class: `button ${kind === 'used' ? '' : 'primary'}`, onclick: onretry }, t(kind === 'used' ? 'session.again' : 'failure.again'));
     const close = onclose && h('button', { type: 'button', class: `button ${onretry ? 'bare' : 'primary'}`, onclick: onclose }, t('nav.close'));
     shell.show({ name: kind, title: t(`session.${kind}_title`, { name: message ?? '' }), text: t(`session.${kind}_text`), hero, body: code ? [details(code, kind === 'used' ? '' : message, more)] : [], foot: [retry, close], isCentred: true });
 }

@@ -24,6 +24,9 @@ function paint() {
     const name = wanted === 'system' ? (prefersDark.matches ? 'dark' : 'light') : wanted;
     const root = document.documentElement;
     root.dataset.theme = name === 'dark' ? 'dark' : 'light';
+    // Browsers put a frame on an opaque ground when its scheme is not that of the page around it. A page that asks for dark is
+    // dark itself; of any other page the usual scheme is the best guess.
+    root.style.colorScheme = forced === 'dark' ? 'dark' : '';
     setColours(root.style, settings.theme?.[root.dataset.theme]?.primary, SURFACE[root.dataset.theme]);
     setOrRemove(root.style, '--font-own', settings.fontFamily);
     setOrRemove(root.style, '--radius', settings.borderRadius);
