@@ -20,7 +20,8 @@ const providers = {
             region: field('Region', { enum: ['us', 'eu'], order: 2 }),
             note: field('Note', { optional: true }),
             cell: field('Cell', { automated: true }),
-            version: field('Version', { hidden: true, default_value: 'v2' })
+            version: field('Version', { hidden: true, default_value: 'v2' }),
+            trace: field('Trace', { hidden: true })
         },
         credentials: { apiKey: field('Access key', { pattern: '^desk_', example: 'desk_123', secret: true }) }
     }),

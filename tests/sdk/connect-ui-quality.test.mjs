@@ -142,6 +142,11 @@ describe('the quality of the Connect UI', needs(noChromium), () => {
         await ui.view.getByText('Nothing matches “zzzz”').waitFor();
         await ui.picture('list-nothing');
         await ui.assertAccessible('nothing found');
+        await ui.page.keyboard.press('Escape');
+        assert.equal(await ui.view.getByRole('searchbox').inputValue(), '');
+        assert.equal(await ui.view.locator('.row').count(), 800);
+        await ui.page.keyboard.press('Escape');
+        await ui.event('close');
     });
 
     test('eight hundred entries: only those in sight are drawn, and the search answers at once', async (t) => {

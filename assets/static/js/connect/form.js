@@ -34,9 +34,10 @@ export class Form {
         return this.fields.some((field) => field.isHidden && (field.isPreset || field.value !== '') && problem(field, field.value) !== null);
     }
 
-    /** Pairs of field and value: those shown, and the hidden ones that have a value. */
+    /** Pairs of field and value: those shown, and the hidden ones that come with a value. */
     get entries() {
-        const sent = this.fields.filter((field) => (field.isHidden ? field.value !== '' : this.shown.includes(field)));
+        const { shown } = this;
+        const sent = this.fields.filter((field) => (field.isHidden ? field.isPreset || field.hasDefault : shown.includes(field)));
         return sent.map((field) => [field, this.values.get(field)]);
     }
 

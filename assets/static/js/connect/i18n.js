@@ -14,7 +14,10 @@ export function chooseLanguage(asked, preferred = navigator.languages) {
 
 /** Loads the texts and tells the document its language. */
 export async function loadLanguage(chosen) {
-    texts = await fetchTexts(chosen).catch(() => fetchTexts('en'));
+    // Names of texts are better than a page that never starts.
+    texts = await fetchTexts(chosen)
+        .catch(() => fetchTexts('en'))
+        .catch(() => ({}));
     language = chosen;
     document.documentElement.lang = chosen;
     document.documentElement.dir = RIGHT_TO_LEFT.includes(chosen) ? 'rtl' : 'ltr';

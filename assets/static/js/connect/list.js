@@ -92,6 +92,12 @@ function walk(event, search, list) {
         event.preventDefault();
         buttons[0].click();
     }
+    // The first Escape empties the search, the next one leaves.
+    if (event.key === 'Escape' && event.target === search && search.value !== '') {
+        event.preventDefault();
+        search.value = '';
+        search.dispatchEvent(new Event('input'));
+    }
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (!step || buttons.length === 0) return;
     event.preventDefault();
