@@ -60,10 +60,12 @@ class Connect {
         this.#telemetry.start(this.#options, this.#token);
         this.#shell.setBusy(true);
         try {
-            const [session, integrations] = await Promise.all([this.#api.session(), this.#api.integrations()]);
+            const answers = await Promise.allSettled([this.#api.session(), this.#api.integrations()]);
+            // What became of the session explains more than what became of the list.
+            const failed = answers.find((answer) => answer.status === 'rejected');
+            if (failed) throw failed.reason;
             if (round !== this.#round) return;
-            this.#session = session;
-            this.#integrations = integrations;
+            [this.#session, this.#integrations] = answers.map((answer) => answer.value);
         } catch (failure) {
             if (round === this.#round) this.#explain(failure);
             return;
