@@ -17,6 +17,6 @@ COPY --from=build /build/target/release/hitchpost /usr/local/bin/hitchpost
 COPY --from=build --chown=nonroot:nonroot /data /data
 ENV HITCHPOST_DATA_DIR=/data
 VOLUME /data
-EXPOSE 3003
+EXPOSE 3003 3009
 HEALTHCHECK --interval=10s --timeout=6s --start-period=60s CMD ["/usr/local/bin/hitchpost", "healthcheck"]
 ENTRYPOINT ["/usr/local/bin/hitchpost"]

@@ -4,6 +4,7 @@
 //! ([`settings`]) is also the source of `.env.example` and of the README's table.
 
 mod background;
+mod connect_ui;
 mod dashboard;
 mod database;
 mod document;
@@ -17,6 +18,7 @@ pub mod settings;
 use std::path::PathBuf;
 
 pub use background::{CatalogConfig, JobConfig, LogConfig, LogFormat};
+pub use connect_ui::ConnectUiConfig;
 pub use dashboard::{DashboardConfig, DashboardCredentials};
 pub use database::DatabaseConfig;
 pub use document::{env_example, settings_table};
@@ -34,6 +36,7 @@ use crate::rng::Rng;
 #[derive(Debug)]
 pub struct Config {
     pub http: HttpConfig,
+    pub connect_ui: ConnectUiConfig,
     pub data_dir: PathBuf,
     pub database: DatabaseConfig,
     pub redis_url: Option<Secret>,
@@ -68,6 +71,7 @@ impl Config {
         let mut warnings = unknown_names(names);
         let http = HttpConfig::read(&reader, &mut warnings);
         let config = Config {
+            connect_ui: ConnectUiConfig::read(&reader, http.port),
             data_dir: reader.text("HITCHPOST_DATA_DIR").unwrap_or_else(|| "./hitchpost-data".into()).into(),
             database: DatabaseConfig::read(&reader),
             redis_url: reader.text("NANGO_REDIS_URL").map(Secret::new),

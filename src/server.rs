@@ -1,4 +1,4 @@
-//! The listener: accepts connections, serves HTTP/1.1 with upgrades, and stops gracefully.
+//! The listeners: they accept connections, serve HTTP/1.1 with upgrades, and stop gracefully.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,16 +14,35 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::api::Api;
 use crate::app::SharedApp;
+use crate::connect::{ConnectUi, Mount};
 
 /// How long requests in flight may take once the server stops.
 const STOP_BOUND: Duration = Duration::from_secs(30);
 /// Bytes of a request's head.
 const MAX_HEAD: usize = 64 * 1024;
 
-/// Serves until the application is told to stop, then lets requests in flight finish.
+/// What answers on a listener.
+enum Site {
+    /// The API, with the Connect UI below it.
+    Api(Box<Api>),
+    ConnectUi(ConnectUi),
+}
+
+/// Serves the API until the application is told to stop, then lets requests in flight finish.
 pub async fn serve(app: SharedApp, listener: TcpListener) {
-    let server =
-        Arc::new(Server { api: Api::new(app.clone()), http: http_settings(app.config.http.keep_alive) });
+    let site = Site::Api(Box::new(Api::new(app.clone())));
+    run(&app, site, listener).await;
+}
+
+/// Serves the Connect UI alone, when it is served at all, just as long.
+pub async fn serve_connect_ui(app: SharedApp, listener: TcpListener) {
+    if let Some(page) = ConnectUi::new(&app.config, Mount::OwnPort) {
+        run(&app, Site::ConnectUi(page), listener).await;
+    }
+}
+
+async fn run(app: &SharedApp, site: Site, listener: TcpListener) {
+    let server = Arc::new(Server { site, http: http_settings(app.config.http.keep_alive) });
     let graceful = GracefulShutdown::new();
     loop {
         let accepted = tokio::select! {
@@ -43,7 +62,7 @@ pub async fn serve(app: SharedApp, listener: TcpListener) {
 }
 
 struct Server {
-    api: Api,
+    site: Site,
     http: auto::Builder<TokioExecutor>,
 }
 
@@ -67,7 +86,11 @@ impl Server {
         peer: SocketAddr,
     ) -> Result<axum::response::Response, std::convert::Infallible> {
         request.extensions_mut().insert(ConnectInfo(peer));
-        Ok(self.api.answer(request.map(axum::body::Body::new)).await)
+        let request = request.map(axum::body::Body::new);
+        Ok(match &self.site {
+            Site::Api(api) => api.answer(request).await,
+            Site::ConnectUi(page) => page.answer(request).await,
+        })
     }
 }
 

@@ -281,18 +281,24 @@ pub async fn find_session(app: &App, token: &str) -> Result<(ConnectSession, Arc
         ));
     }
     let hashes = app.cipher.lookup_hashes(token);
-    let session =
-        connect_sessions::find_by_hash(&app.db, &hashes, app.clock.now()).await?.ok_or_else(|| {
-            ApiError::unauthorized(
-                "unknown_connect_session_token",
-                "The connect session is unknown, expired or deleted.",
-            )
-        })?;
+    let Some(session) = connect_sessions::find_by_hash(&app.db, &hashes, app.clock.now()).await? else {
+        return Err(unknown_session(connect_sessions::is_expired(&app.db, &hashes).await?));
+    };
     let environment = environments::find(&app.db, session.environment_id).await?;
     let environment = environment.ok_or_else(|| {
         ApiError::unauthorized("unknown_account", "The environment does not exist any more.")
     })?;
     Ok((session, Arc::new(environment)))
+}
+
+/// The code is the same whatever happened to the session; Connect UI tells people more from `reason`.
+fn unknown_session(is_expired: bool) -> ApiError {
+    let (reason, message) = if is_expired {
+        ("expired", "The connect session has expired.")
+    } else {
+        ("unknown", "The connect session is unknown or deleted.")
+    };
+    ApiError::unauthorized("unknown_connect_session_token", message).with_member("reason", reason)
 }
 
 fn require_scope<S: Scope>(identity: &KeyIdentity) -> Result<Arc<Environment>, ApiError> {

@@ -48,6 +48,7 @@ use self::scope::{
     SyncsVariantCreate, SyncsVariantDelete,
 };
 use crate::app::SharedApp;
+use crate::connect::{ConnectUi, Mount};
 use crate::error::ApiError;
 
 /// A route: its path in axum's syntax and what answers it.
@@ -215,16 +216,22 @@ pub struct Api {
     app: SharedApp,
     router: Router,
     patterns: Vec<&'static str>,
+    connect_ui: Option<ConnectUi>,
 }
 
 impl Api {
     pub fn new(app: SharedApp) -> Self {
-        Api { router: router(app.clone()), patterns: patterns(), app }
+        let connect_ui = ConnectUi::new(&app.config, Mount::MainPort);
+        Api { router: router(app.clone()), patterns: patterns(), connect_ui, app }
     }
 
     /// Answers a request. `ALL /proxy/*` (every method, extension methods too) goes around the router: routing and its
     /// boxed futures were a tenth of a proxied call's time in this process.
     pub async fn answer(&self, mut request: Request) -> Response {
+        // First, because relative addresses need the slash that the rules about paths take away.
+        if let Some(page) = self.connect_ui.as_ref().filter(|page| page.owns(request.uri().path())) {
+            return page.answer(request).await;
+        }
         if let Some(uri) = path::normalize(request.uri(), &self.patterns) {
             *request.uri_mut() = uri;
         }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 use crate::app::SharedApp;
 use crate::clock::Clock;
@@ -11,7 +12,7 @@ use crate::config::{Config, Settings};
 use crate::rng::Rng;
 use crate::settings_file::SettingsFile;
 use crate::start::{self, StartError};
-use crate::{jobs, server};
+use crate::{assets, jobs, server};
 
 /// How long background work, such as a refresh that the provider has not answered, may take at the end.
 const STOP_BOUND: Duration = Duration::from_secs(30);
@@ -20,6 +21,7 @@ pub async fn serve(settings: Settings, file: Option<SettingsFile>) -> Result<Exi
     let Settings { config, warnings } = settings;
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let listener = bind(&config).await?;
+    let connect_ui = bind_connect_ui(&config).await?;
     let database = start::open_database(&config).await?;
     start::prepare_schema(&config, &database).await?;
     let app = start::build(config, database.pool.clone(), Clock::System, Rng::System).await?;
@@ -28,11 +30,16 @@ pub async fn serve(settings: Settings, file: Option<SettingsFile>) -> Result<Exi
     }
     jobs::spawn(&app);
     tell_where(&app);
-    let mut serving = tokio::spawn(server::serve(app.clone(), listener));
+    tokio::spawn(assets::prepare());
+    let mut serving = JoinSet::new();
+    serving.spawn(server::serve(app.clone(), listener));
+    if let Some(listener) = connect_ui {
+        serving.spawn(server::serve_connect_ui(app.clone(), listener));
+    }
     let died = tokio::select! {
         () = wait_for_signal() => false,
-        // Nothing tells the listener to end here: it panicked, and a process that serves nobody must not stay.
-        _ = &mut serving => true,
+        // Nothing tells a listener to end here: it panicked, and a process that serves nobody must not stay.
+        _ = serving.join_next() => true,
     };
     if died {
         return Err(StartError("The listener ended unexpectedly.".into()));
@@ -49,6 +56,22 @@ async fn bind(config: &Config) -> Result<TcpListener, StartError> {
             "The address {address} cannot be used: {error}. Set SERVER_PORT or HITCHPOST_HOST."
         ))
     })
+}
+
+/// The Connect UI's own port. It is on the main port too, so that a busy one only matters to who asked for it.
+async fn bind_connect_ui(config: &Config) -> Result<Option<TcpListener>, StartError> {
+    let Some(port) = config.connect_ui.port else { return Ok(None) };
+    let address = format!("{}:{port}", config.http.host);
+    match TcpListener::bind(&address).await {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if config.connect_ui.port_is_required => Err(StartError(format!(
+            "The address {address} of the Connect UI cannot be used: {error}. Set NANGO_CONNECT_UI_PORT."
+        ))),
+        Err(error) => {
+            tracing::warn!(address, error = %error, "the Connect UI has no port of its own; it is at /connect-ui/");
+            Ok(None)
+        }
+    }
 }
 
 fn tell_where(app: &SharedApp) {
@@ -82,12 +105,12 @@ async fn wait_for_signal() {
 }
 
 /// Turns `/ready` to 503, waits as long as the operator asked, then lets requests and jobs finish.
-async fn stop(app: &SharedApp, serving: tokio::task::JoinHandle<()>) {
+async fn stop(app: &SharedApp, mut serving: JoinSet<()>) {
     tracing::info!("stopping");
     app.lifecycle.begin_stop();
     tokio::time::sleep(app.config.http.shutdown_delay).await;
     app.lifecycle.stopping.cancel();
-    let _ = serving.await;
+    while serving.join_next().await.is_some() {}
     app.lifecycle.tasks.close();
     if tokio::time::timeout(STOP_BOUND, app.lifecycle.tasks.wait()).await.is_err() {
         tracing::warn!("background work was still running after 30 s; it is cut off");

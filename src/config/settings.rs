@@ -124,14 +124,26 @@ pub const SECTIONS: &[Section] = &[
                 "/",
                 "Where the dashboard sends its calls; `/` means the same origin.",
             ),
-            reserved(
+            active("FLAG_SERVE_CONNECT_UI", Bool, "true", "Serve the Connect UI from this process."),
+            active(
                 "NANGO_CONNECT_UI_PORT",
                 Port,
                 "3009",
-                "Second port of the Connect UI; 0 switches it off.",
+                "Port of the Connect UI, besides `/connect-ui/` on the main one; 0 switches it off.",
             ),
-            reserved("CONNECT_UI_PORT", Port, "", "Second name of NANGO_CONNECT_UI_PORT."),
-            reserved("FLAG_SERVE_CONNECT_UI", Bool, "true", "Serve the Connect UI from this process."),
+            active("CONNECT_UI_PORT", Port, "", "Second name of NANGO_CONNECT_UI_PORT."),
+            active(
+                "HITCHPOST_CONNECT_UI_FRAME_ANCESTORS",
+                List,
+                "*",
+                "Comma list of the origins whose pages may show the Connect UI in an iframe.",
+            ),
+            active(
+                "HITCHPOST_CONNECT_UI_API_ORIGINS",
+                List,
+                "",
+                "Comma list of origins besides the server's own that the Connect UI's `apiURL` may name.",
+            ),
             reserved(
                 "HITCHPOST_ADMIN_PORT",
                 Port,

@@ -77,6 +77,16 @@ pub async fn find_by_hash(
     .await
 }
 
+/// Whether a token that finds no session had one, until it expired.
+pub async fn is_expired(db: impl PgExecutor<'_>, hashes: &[Vec<u8>]) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM connect_sessions WHERE token_hash = ANY($1)) AS "exists!""#,
+        hashes
+    )
+    .fetch_one(db)
+    .await
+}
+
 /// A session by id, expired or not: a login may outlive its token.
 pub async fn find(
     db: impl PgExecutor<'_>,

@@ -8,7 +8,7 @@ const LAYERS: [&[&str]; 5] = [
     // Starts and stops everything.
     &["cli", "server", "start"],
     // The edge: turns requests and files into calls, and results into answers.
-    &["api", "settings_file"],
+    &["api", "connect", "settings_file"],
     // The domain.
     &[
         "connections",
@@ -25,6 +25,7 @@ const LAYERS: [&[&str]; 5] = [
     // Storage, outgoing requests and what lives as long as the process.
     &[
         "app",
+        "assets",
         "caches",
         "config",
         "db",

@@ -8,6 +8,7 @@ mod architecture;
 mod aws_sigv4;
 mod catalog_files;
 mod connect_sessions;
+mod connect_ui;
 mod connections;
 mod credentials;
 mod deprecated;

@@ -8,7 +8,7 @@ import { listen } from './http.mjs';
 const sdkFolder = dirname(fileURLToPath(import.meta.resolve('@nangohq/frontend')));
 
 const page = `<!doctype html><meta charset="utf-8"><title>A customer's page</title><link rel="icon" href="data:,">
-<h1>A customer's page</h1><button id="connect">Connect</button>
+<h1>A customer's page</h1><button id="connect">Connect</button> <button id="open-connect-ui">Open the Connect UI</button>
 <script type="module">
 import Nango from '/sdk/index.js';
 // The test sets window.job = {host, token, call, arguments} and clicks; the outcome is left in window.outcome.
@@ -20,6 +20,12 @@ document.querySelector('#connect').addEventListener('click', () => {
         (success) => { window.outcome = { success }; },
         (error) => { window.outcome = { error: { type: error.type, message: error.message, name: error.name } }; }
     );
+});
+// Here the test sets window.job = {token, options}; what the Connect UI says is left in window.events.
+document.querySelector('#open-connect-ui').addEventListener('click', () => {
+    const { token, options } = window.job;
+    window.events = [];
+    window.connectUI = new Nango({ connectSessionToken: token }).openConnectUI({ ...options, onEvent: (event) => window.events.push(event) });
 });
 window.sdkLoaded = true;
 </script>`;

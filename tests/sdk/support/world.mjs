@@ -10,8 +10,11 @@ import { startTarget } from './target.mjs';
 import { startTokenServer } from './token-server.mjs';
 import { within } from './until.mjs';
 
-/** `oidc`, `oauth1`, `tokens` and `github` ask for those servers, `oidc` may carry `{accessTokenSeconds}`; `mcp` lets the oidc server guard the target's `/mcp`; the rest goes to the server under test. */
-export async function startWorld({ oidc = false, oauth1 = false, tokens = false, github = false, mcp = false, ...options } = {}) {
+/**
+ * `oidc`, `oauth1`, `tokens` and `github` ask for those servers, `oidc` may carry `{accessTokenSeconds}`; `mcp` lets the oidc
+ * server guard the target's `/mcp`; `providers` are more catalog entries; the rest goes to the server under test.
+ */
+export async function startWorld({ oidc = false, oauth1 = false, tokens = false, github = false, mcp = false, providers = {}, ...options } = {}) {
     const closers = [];
     const keep = (thing) => {
         closers.push(() => within(`${thing.constructor.name} to close`, (thing.stop ?? thing.close).call(thing), 30_000));
@@ -31,7 +34,7 @@ export async function startWorld({ oidc = false, oauth1 = false, tokens = false,
         if (oidc) world.oidc = keep(await startOidc({ redirectUris: [`http://127.0.0.1:${port}/oauth/callback`], protects: mcp && `${world.target.url}/mcp`, ...oidc }));
         if (mcp) world.target.issuer = world.oidc.issuer;
         if (github) world.github = keep(await startGitHub({ serverUrl: `http://127.0.0.1:${port}` }));
-        world.server = keep(await startHitchpost({ catalog: testCatalog(world), port, ...options }));
+        world.server = keep(await startHitchpost({ catalog: { ...testCatalog(world), ...providers }, port, ...options }));
         world.sdk = world.server.sdk;
         world.target.acceptsToken = async (token) => Boolean((await world.oidc?.accepts(token)) || world.tokens?.accepts(token));
         return world;
