@@ -51,6 +51,13 @@ pub fn operations() -> Vec<Operation> {
             .refuses(400, &["connection_test_failed"]),
         describe(Operation::post(NONE, "connect_unauthenticated", "Connect without credentials"), Legacy::No)
             .no_body(),
+        two_step::operation(),
+        jwt::operation(),
+        bill::operation(),
+        signature::operation(),
+        tba::operation(),
+        aws_sigv4::operation(),
+        outbound::operation(),
     ]
 }
 

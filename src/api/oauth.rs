@@ -78,6 +78,7 @@ pub fn operations() -> Vec<Operation> {
             .answers_nothing(302, "Back to where an app was installed.")
             .answer_header(302, "Location", "Location")
             .refuses_with_pages(),
+        installation::operation(),
     ]
 }
 

@@ -85,6 +85,7 @@ fn describe(operation: Operation) -> Operation {
                 "missing_api_url",
                 "missing_connection_config",
                 "failed_to_get_connection",
+                "invalid_certificate_or_key_format",
             ],
         )
         .refuses(404, &["unknown_provider_config"])

@@ -192,7 +192,7 @@ fn import_flat(operation: Operation) -> Operation {
 }
 
 fn flat_body() -> Value {
-    const TEXTS: [&str; 16] = [
+    const TEXTS: [&str; 14] = [
         "access_token",
         "refresh_token",
         "oauth_token",
@@ -200,8 +200,6 @@ fn flat_body() -> Value {
         "username",
         "password",
         "api_key",
-        "app_id",
-        "installation_id",
         "token_id",
         "token_secret",
         "client_id",
@@ -222,6 +220,9 @@ fn flat_body() -> Value {
     });
     for name in TEXTS {
         properties[name] = json!({"type": ["string", "null"]});
+    }
+    for name in ["app_id", "installation_id"] {
+        properties[name] = json!({"type": ["string", "integer", "null"]});
     }
     json!({"type": "object", "properties": properties, "required": ["provider_config_key"]})
 }

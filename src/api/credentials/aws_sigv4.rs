@@ -6,11 +6,12 @@ use axum::http::StatusCode;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::attempt::{Attempt, ConnectionIds, Legacy};
+use super::attempt::{Attempt, ConnectionIds, Legacy, describe};
 use super::token_error;
 use crate::api::extract::{IntoApiError, JsonBody, PathTree, QueryTree};
 use crate::api::frontend::FrontendCaller;
-use crate::api::input::{TextRule, formats, read_object};
+use crate::api::input::{ObjectReader, TextRule, formats, read_object};
+use crate::api::openapi::Operation;
 use crate::app::{App, SharedApp};
 use crate::auth::AuthMode;
 use crate::connections::open_config;
@@ -26,12 +27,41 @@ struct Typed {
 }
 
 impl Typed {
+    fn read(body: &mut ObjectReader<'_>) -> Self {
+        Typed {
+            role_arn: body.required_text("role_arn", &TextRule::length(1, 2048)),
+            region: body.optional_text("region", &formats::AWS_REGION),
+        }
+    }
+
     /// What the catalog entry's form judges.
     fn members(&self) -> Map<String, Value> {
         let role = Some(("role_arn".to_owned(), self.role_arn.clone().into()));
         let region = self.region.clone().map(|region| ("region".to_owned(), region.into()));
         role.into_iter().chain(region).collect()
     }
+}
+
+/// This route in the OpenAPI document.
+pub fn operation() -> Operation {
+    const PATH: &str = "/auth/aws-sigv4/{provider_config_key}";
+    describe(Operation::post(PATH, "connect_aws_sigv4", "Connect with a role in AWS"), Legacy::No)
+        .body(Typed::read)
+        .refuses(
+            400,
+            &[
+                "missing_aws_sigv4_config",
+                "invalid_aws_sigv4_config",
+                "missing_aws_sigv4_service",
+                "missing_aws_sigv4_sts_endpoint",
+                "missing_aws_sigv4_builtin_credentials",
+                "missing_aws_sigv4_region",
+                "missing_aws_sigv4_role_arn",
+                "missing_aws_sigv4_external_id",
+                "connection_test_failed",
+            ],
+        )
+        .refuses(502, &["aws_sigv4_sts_request_failed"])
 }
 
 /// Connects with a role in the end user's AWS account, after its temporary keys were obtained and checked.
@@ -42,11 +72,7 @@ pub async fn connect_aws_sigv4(
     PathTree(path): PathTree,
     JsonBody(body): JsonBody,
 ) -> Result<Json<ConnectionIds>, ApiError> {
-    let typed = read_object(body.as_ref(), |body| Typed {
-        role_arn: body.required_text("role_arn", &TextRule::length(1, 2048)),
-        region: body.optional_text("region", &formats::AWS_REGION),
-    })
-    .in_body()?;
+    let typed = read_object(body.as_ref(), Typed::read).in_body()?;
     let mut attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::AwsSigV4, Legacy::No).await?;
     attempt.check_fields(|provider| &provider.credentials, &typed.members())?;
     let stored = stored_config(&app, &attempt).await?;

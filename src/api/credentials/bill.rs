@@ -4,14 +4,23 @@ use axum::Json;
 use axum::extract::State;
 
 use super::LONGEST_SECRET;
-use super::attempt::{Attempt, ConnectionIds, Legacy};
+use super::attempt::{Attempt, ConnectionIds, Legacy, describe};
 use crate::api::extract::{IntoApiError, JsonBody, PathTree, QueryTree};
 use crate::api::frontend::FrontendCaller;
 use crate::api::input::{ObjectReader, TextRule, read_object};
+use crate::api::openapi::Operation;
 use crate::app::SharedApp;
 use crate::auth::AuthMode;
 use crate::error::ApiError;
 use crate::modes::bill::{BillLogin, open_session};
+
+/// This route in the OpenAPI document.
+pub fn operation() -> Operation {
+    const PATH: &str = "/auth/bill/{provider_config_key}";
+    describe(Operation::post(PATH, "connect_bill", "Connect to Bill.com"), Legacy::No)
+        .body(read_login)
+        .refuses(400, &["bill_tokens_fetch_error", "invalid_bill_credentials"])
+}
 
 /// Connects by opening a session.
 pub async fn connect_bill(

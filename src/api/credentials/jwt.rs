@@ -2,17 +2,30 @@
 
 use axum::Json;
 use axum::extract::State;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use super::attempt::{Attempt, ConnectionIds, Legacy};
+use super::attempt::{Attempt, ConnectionIds, Legacy, describe};
 use super::{token_error, with_legacy_test_failure};
 use crate::api::extract::{IntoApiError, JsonBody, PathTree, QueryTree};
 use crate::api::frontend::FrontendCaller;
 use crate::api::input::{ObjectReader, read_object};
+use crate::api::openapi::Operation;
 use crate::app::SharedApp;
 use crate::auth::AuthMode;
 use crate::error::ApiError;
 use crate::modes::jwt::{joined_pairs, sign_jwt};
+
+/// This route in the OpenAPI document.
+pub fn operation() -> Operation {
+    const PATH: &str = "/auth/jwt/{provider_config_key}";
+    describe(Operation::post(PATH, "connect_jwt", "Connect with a key that signs tokens"), Legacy::No)
+        .body_schema("application/json", json!({"type": "object"}), true)
+        .refuses(400, &["invalid_body"])
+        .refuses(
+            400,
+            &["missing_token_body", "missing_signature_type", "failed_to_generate", "connection_test_failed"],
+        )
+}
 
 /// Connects with a token that this server signs, after the provider accepted it.
 pub async fn connect_jwt(

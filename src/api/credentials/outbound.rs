@@ -2,14 +2,26 @@
 
 use axum::Json;
 use axum::extract::State;
+use serde_json::json;
 
-use super::attempt::{Attempt, ConnectionIds, Legacy};
+use super::attempt::{Attempt, ConnectionIds, Legacy, describe};
 use crate::api::extract::{PathTree, QueryTree};
 use crate::api::frontend::FrontendCaller;
+use crate::api::openapi::Operation;
 use crate::app::SharedApp;
 use crate::auth::AuthMode;
 use crate::error::ApiError;
 use crate::modes;
+
+/// This route in the OpenAPI document.
+pub fn operation() -> Operation {
+    const PATH: &str = "/auth/oauth-outbound/{provider_config_key}";
+    describe(
+        Operation::post(PATH, "connect_oauth_outbound", "Wait for an installation at the provider"),
+        Legacy::No,
+    )
+    .body_schema("application/json", json!({}), false)
+}
 
 /// Makes a connection that waits for the provider's webhook. The body is ignored.
 pub async fn connect_oauth_outbound(

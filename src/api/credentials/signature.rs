@@ -4,11 +4,12 @@ use axum::Json;
 use axum::extract::State;
 use zeroize::Zeroizing;
 
-use super::attempt::{Attempt, ConnectionIds, Legacy};
+use super::attempt::{Attempt, ConnectionIds, Legacy, describe};
 use super::{LONGEST_SECRET, with_legacy_test_failure};
 use crate::api::extract::{IntoApiError, JsonBody, PathTree, QueryTree};
 use crate::api::frontend::FrontendCaller;
 use crate::api::input::{ObjectReader, TextRule, read_object};
+use crate::api::openapi::Operation;
 use crate::app::SharedApp;
 use crate::auth::AuthMode;
 use crate::error::ApiError;
@@ -28,6 +29,14 @@ impl Submitted {
             password: body.required_text("password", &rule).into(),
         }
     }
+}
+
+/// This route in the OpenAPI document.
+pub fn operation() -> Operation {
+    const PATH: &str = "/auth/signature/{provider_config_key}";
+    describe(Operation::post(PATH, "connect_signature", "Connect with a signed user name"), Legacy::No)
+        .body(Submitted::read)
+        .refuses(400, &["signature_token_generation_error", "connection_test_failed"])
 }
 
 /// Connects with a username and a password that only ever leave hashed, after the provider accepted them.

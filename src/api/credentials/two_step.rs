@@ -2,13 +2,14 @@
 
 use axum::Json;
 use axum::extract::State;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use super::attempt::{Attempt, ConnectionIds, Legacy};
+use super::attempt::{Attempt, ConnectionIds, Legacy, describe};
 use super::token_error;
 use crate::api::extract::{IntoApiError, JsonBody, PathTree, QueryTree};
 use crate::api::frontend::FrontendCaller;
 use crate::api::input::{ObjectReader, read_object};
+use crate::api::openapi::Operation;
 use crate::app::SharedApp;
 use crate::auth::AuthMode;
 use crate::error::ApiError;
@@ -27,6 +28,33 @@ impl Submitted {
         fields.retain(|name, _| !matches!(name.as_str(), "type" | "assertionOption"));
         Submitted { fields, options }
     }
+}
+
+/// This route in the OpenAPI document.
+pub fn operation() -> Operation {
+    const PATH: &str = "/auth/two-step/{provider_config_key}";
+    describe(
+        Operation::post(PATH, "connect_two_step", "Connect with a login of one or several requests"),
+        Legacy::No,
+    )
+    .body_schema("application/json", json!({"type": "object"}), true)
+    .refuses(400, &["invalid_body"])
+    .refuses(
+        400,
+        &[
+            "two_step_credentials_fetch_error",
+            "invalid_two_step_credentials",
+            "incomplete_raw_credentials",
+            "missing_assertion_config",
+            "missing_private_key",
+            "failed_to_generate",
+            "failed_to_generate_assertion",
+            "failed_to_generate_jwt_assertion",
+            "invalid_private_key_format",
+            "missing_signature_type",
+            "missing_token_body",
+        ],
+    )
 }
 
 /// Connects by logging in with what the end user submitted. Getting a token is the proof that it is good.

@@ -4,15 +4,36 @@
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::page::Page;
 use super::{back_to_where_they_were, has_state_cookie, wants_page};
 use crate::api::extract::QueryTree;
 use crate::api::frontend::query_text;
+use crate::api::openapi::{Operation, Tag};
 use crate::app::{App, SharedApp};
 use crate::oauth::PopupError;
 use crate::oauth::callback::{self, Callback, CallbackRoute};
+
+/// This route in the OpenAPI document.
+pub fn operation() -> Operation {
+    let text = || json!({"type": "string"});
+    let operation =
+        Operation::get("/app-auth/connect", "get_app_auth_connect", "End the installation of an app");
+    let operation = ["state", "installation_id", "setup_action"]
+        .into_iter()
+        .fold(operation, |operation, name| operation.parameter("query", name, text()));
+    operation
+        .describe("The setup URL of apps. The `state` is the credential.")
+        .tag(Tag::Authorization)
+        .answers_with(200, "A page that tells its opener and closes itself.", "text/html", text())
+        .answers_nothing(302, "Back to where an app was installed.")
+        .answer_header(302, "Location", "Location")
+        .answers_with(400, "What went wrong.", "text/plain", text())
+        .answers_with(400, "What went wrong.", "text/html", text())
+        .answers_with(404, "There is no such sign-in.", "text/plain", text())
+        .answers_with(404, "There is no such sign-in.", "text/html", text())
+}
 
 /// Ends the sign-in that the `state` names. Public: the state is the credential.
 pub async fn get_app_auth_connect(
