@@ -24,6 +24,7 @@
 //! assert!(read_new_environment(Some(&json!({"name": "staging", "colour": "red"}))).is_err());
 //! ```
 
+mod discriminated;
 pub mod formats;
 mod headers;
 mod issue;

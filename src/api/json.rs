@@ -16,6 +16,7 @@ use crate::error::ApiError;
 
 /// Answers above this size get no ETag: hashing them costs more than sending them.
 const ETAG_LIMIT: usize = 1 << 20;
+const LARGEST_NUMBER: f64 = 1.7e308;
 
 /// The body of the request being answered: `None` when there is none.
 #[derive(Clone, Default)]
@@ -106,9 +107,22 @@ pub fn parse_json(bytes: &[u8]) -> Result<Value, ApiError> {
     let invalid = |reason: String| ApiError::bad_request("invalid_json", reason);
     let value: Value =
         serde_json::from_slice(bytes).map_err(|error| invalid(format!("The body is not JSON: {error}.")))?;
+    if !has_storable_numbers(&value) {
+        return Err(invalid("The body is not JSON: number out of range.".to_owned()));
+    }
     match value {
         Value::Object(_) | Value::Array(_) => Ok(value),
         _ => Err(invalid("The body must be a JSON object or array.".into())),
+    }
+}
+
+/// PostgreSQL writes the digits of large numbers out, and those close to the end of the range are not read back.
+fn has_storable_numbers(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => number.as_f64().is_none_or(|number| number.abs() <= LARGEST_NUMBER),
+        Value::Array(items) => items.iter().all(has_storable_numbers),
+        Value::Object(members) => members.values().all(has_storable_numbers),
+        _ => true,
     }
 }
 

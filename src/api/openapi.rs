@@ -5,6 +5,8 @@
 mod codes;
 mod components;
 mod operation;
+mod render;
+mod tag;
 
 use std::sync::LazyLock;
 
@@ -14,7 +16,8 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 pub use self::codes::{MEANINGS, meaning};
-pub use self::operation::{Caller, Operation, Tag};
+pub use self::operation::{Caller, Operation};
+pub use self::tag::Tag;
 use super::{
     api_keys, client_metadata, connect_sessions, connections, credentials, environments, functions, health,
     integrations, json_routes, oauth, own_environment, pending, providers, proxy, telemetry, websocket,

@@ -56,7 +56,7 @@ pub struct ObjectReader<'a> {
 }
 
 impl<'a> ObjectReader<'a> {
-    fn new(members: &'a Map<String, Value>, path: Vec<String>) -> Self {
+    pub(super) fn new(members: &'a Map<String, Value>, path: Vec<String>) -> Self {
         Self { members, path, known: Vec::new(), ignores_unknown: false, issues: Vec::new(), shape: None }
     }
 
@@ -302,45 +302,8 @@ impl<'a> ObjectReader<'a> {
         Some(self.required_nested(name, read))
     }
 
-    /// A strict object whose member `tag` says which of the `kinds` it is; `read` gets that text and returns `None` for a
-    /// kind that does not belong here (`invalid_union` at `[name, tag]`).
-    pub fn optional_discriminated<T>(
-        &mut self,
-        name: &'static str,
-        tag: &'static str,
-        kinds: impl IntoIterator<Item = &'static str>,
-        mut read: impl FnMut(&str, &mut ObjectReader<'a>) -> Option<T>,
-    ) -> Option<T> {
-        self.describes(name, || {
-            let describe = |kind| describe_kind(tag, kind, |reader| read(kind, reader));
-            json!({"oneOf": kinds.into_iter().filter_map(describe).collect::<Vec<_>>()})
-        });
-        let value = self.value(name)?;
-        let Value::Object(members) = value else { return self.wrong_type(name, "object", value) };
-        let mut child = ObjectReader::new(members, self.path_to(&[name]));
-        let variant = child.value(tag).and_then(Value::as_str).and_then(|variant| read(variant, &mut child));
-        if variant.is_some() {
-            self.issues.extend(child.finish());
-        } else {
-            let path = self.path_to(&[name, tag]);
-            self.issues.push(Issue::new(IssueCode::InvalidUnion, path, "is not a known variant"));
-        }
-        variant
-    }
-
-    /// A discriminated object, required.
-    pub fn required_discriminated<T: Default>(
-        &mut self,
-        name: &'static str,
-        tag: &'static str,
-        kinds: impl IntoIterator<Item = &'static str>,
-        read: impl FnMut(&str, &mut ObjectReader<'a>) -> Option<T>,
-    ) -> T {
-        self.required(name, "object", |reader| reader.optional_discriminated(name, tag, kinds, read))
-    }
-
     /// The issues of this object, the one about unknown members last.
-    fn finish(mut self) -> Vec<Issue> {
+    pub(super) fn finish(mut self) -> Vec<Issue> {
         let is_unknown = |name: &&String| !self.known.contains(&name.as_str());
         let unknown: Vec<&str> = self.members.keys().filter(is_unknown).map(String::as_str).collect();
         if !self.ignores_unknown && !unknown.is_empty() {
@@ -441,20 +404,6 @@ impl<'a> ObjectReader<'a> {
         }
         Some(results)
     }
-}
-
-/// One kind of a discriminated object, if it belongs there.
-fn describe_kind<'a, T>(
-    tag: &'static str,
-    kind: &str,
-    read: impl FnOnce(&mut ObjectReader<'a>) -> Option<T>,
-) -> Option<Value> {
-    let (placeholder, schema) = shape::describe(|reader| {
-        reader.describes(tag, || json!({"const": kind}));
-        reader.describes_required(tag);
-        read(reader)
-    });
-    placeholder.map(|_| schema)
 }
 
 /// What is wrong with a text: its form first, then its length.

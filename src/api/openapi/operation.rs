@@ -6,70 +6,13 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
-use super::codes::meaning;
-use super::components::ERROR;
+use super::tag::Tag;
 use crate::api::input::shape::{describe_object, text};
 use crate::api::input::{ObjectReader, ROW_ID, TextRule};
 use crate::api::scope::Scope;
 
 const AUTHENTICATION: [&str; 3] = ["missing_auth_header", "malformed_auth_header", "unknown_account"];
 const SESSION: [&str; 2] = ["invalid_connect_session_token_format", "unknown_connect_session_token"];
-
-/// The groups of the document.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tag {
-    Providers,
-    Integrations,
-    Connections,
-    ConnectSessions,
-    Environments,
-    Proxy,
-    Authorization,
-    Functions,
-    Server,
-}
-
-impl Tag {
-    pub const ALL: [Tag; 9] = [
-        Tag::Providers,
-        Tag::Integrations,
-        Tag::Connections,
-        Tag::ConnectSessions,
-        Tag::Environments,
-        Tag::Proxy,
-        Tag::Authorization,
-        Tag::Functions,
-        Tag::Server,
-    ];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Tag::Providers => "Providers",
-            Tag::Integrations => "Integrations",
-            Tag::Connections => "Connections",
-            Tag::ConnectSessions => "Connect sessions",
-            Tag::Environments => "Environments",
-            Tag::Proxy => "Proxy",
-            Tag::Authorization => "Authorization",
-            Tag::Functions => "Functions",
-            Tag::Server => "Server",
-        }
-    }
-
-    pub fn description(self) -> &'static str {
-        match self {
-            Tag::Providers => "The catalog of APIs.",
-            Tag::Integrations => "A provider with your own client credentials.",
-            Tag::Connections => "Credentials of one end user for one integration.",
-            Tag::ConnectSessions => "Let one end user make connections for half an hour.",
-            Tag::Environments => "Environments, their API keys, variables and signing keys.",
-            Tag::Proxy => "Calls to providers with the credentials of a connection.",
-            Tag::Authorization => "What browsers call to make a connection.",
-            Tag::Functions => "Integration code. This version runs none and answers 501.",
-            Tag::Server => "The server itself.",
-        }
-    }
-}
 
 /// Who may call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,12 +30,12 @@ pub enum Caller {
     Browser,
 }
 
-struct Answer {
-    description: &'static str,
+pub(super) struct Answer {
+    pub(super) description: &'static str,
     /// Schemas by media type; none for an empty body.
-    content: Map<String, Value>,
+    pub(super) content: Map<String, Value>,
     /// Names of header components, by header.
-    headers: Vec<(&'static str, &'static str)>,
+    pub(super) headers: Vec<(&'static str, &'static str)>,
 }
 
 /// One method of one path.
@@ -101,19 +44,19 @@ pub struct Operation {
     /// As the route list writes it.
     pub path: &'static str,
     pub id: &'static str,
-    summary: &'static str,
-    description: Option<&'static str>,
-    tag: Tag,
-    caller: Caller,
-    is_deprecated: bool,
-    is_forwarded: bool,
-    parameters: Vec<Value>,
-    body: Option<Value>,
-    answers: BTreeMap<u16, Answer>,
+    pub(super) summary: &'static str,
+    pub(super) description: Option<&'static str>,
+    pub(super) tag: Tag,
+    pub(super) caller: Caller,
+    pub(super) is_deprecated: bool,
+    pub(super) is_forwarded: bool,
+    pub(super) parameters: Vec<Value>,
+    pub(super) body: Option<Value>,
+    pub(super) answers: BTreeMap<u16, Answer>,
     /// The codes of each error status.
     pub refusals: BTreeMap<u16, Vec<&'static str>>,
     /// Media types of error answers beside JSON.
-    pages_for: &'static [&'static str],
+    pub(super) pages_for: &'static [&'static str],
     /// Named schemas that the operation refers to.
     pub schemas: Vec<(String, Value)>,
 }
@@ -390,128 +333,6 @@ impl Operation {
         add_schemas::<T>(&mut |name, schema| schemas.push((name, schema)));
         json!({"$ref": format!("#/components/schemas/{}", T::name())})
     }
-
-    /// The path in the document's syntax.
-    pub fn document_path(&self) -> String {
-        self.path.replace("{*", "{")
-    }
-
-    pub fn to_json(&self) -> Value {
-        let mut json = json!({
-            "operationId": self.id,
-            "summary": self.summary,
-            "tags": [self.tag.name()],
-            "security": self.security(),
-        });
-        if let Some(description) = self.description {
-            json["description"] = json!(description);
-        }
-        if self.is_deprecated {
-            json["deprecated"] = json!(true);
-        }
-        if !self.parameters.is_empty() {
-            json["parameters"] = json!(self.parameters);
-        }
-        if let Some(body) = &self.body {
-            json["requestBody"] = body.clone();
-        }
-        json["responses"] = Value::Object(self.responses());
-        json
-    }
-
-    fn security(&self) -> Value {
-        let keys = |scopes: &[&str]| -> Vec<Value> {
-            if scopes.is_empty() {
-                return vec![json!({"secretKey": []})];
-            }
-            scopes.iter().map(|scope| json!({"secretKey": [scope]})).collect()
-        };
-        match self.caller {
-            // A token in the body is no scheme that OpenAPI knows.
-            Caller::Nobody | Caller::Address | Caller::BodySession => json!([]),
-            Caller::Key(scopes) => json!(keys(scopes)),
-            Caller::Session => json!([{"connectSession": []}]),
-            Caller::KeyOrSession(scopes) => {
-                let mut any = keys(scopes);
-                any.push(json!({"connectSession": []}));
-                json!(any)
-            }
-            Caller::Browser => json!([{"connectSessionInQuery": []}, {"publicKey": []}]),
-        }
-    }
-
-    fn responses(&self) -> Map<String, Value> {
-        let mut responses: BTreeMap<String, Value> = BTreeMap::new();
-        for (status, answer) in &self.answers {
-            responses.insert(status.to_string(), self.success(answer));
-        }
-        // GET answers in JSON have an ETag.
-        let is_tagged = self.method == "get"
-            && self.answers.get(&200).is_some_and(|answer| answer.content.contains_key("application/json"));
-        if is_tagged {
-            let description = "If-None-Match names the answer that there is.";
-            responses.insert("304".to_owned(), json!({"description": description}));
-        }
-        for (status, codes) in &self.refusals {
-            let also = responses.remove(&status.to_string());
-            responses.insert(status.to_string(), self.refusal(*status, codes, also));
-        }
-        if self.is_forwarded {
-            let description = "The provider's answer, whatever it is.";
-            responses
-                .insert("default".to_owned(), json!({"description": description, "content": {"*/*": {}}}));
-        }
-        responses.into_iter().collect()
-    }
-
-    fn success(&self, answer: &Answer) -> Value {
-        let mut headers = json!({"X-Request-Id": header("RequestId")});
-        for (name, component) in &answer.headers {
-            headers[name] = header(component);
-        }
-        let mut json = json!({"description": answer.description, "headers": headers});
-        if !answer.content.is_empty() {
-            json["content"] = Value::Object(answer.content.clone());
-        }
-        json
-    }
-
-    /// An error answer; `also` is what else the route answers under this status.
-    fn refusal(&self, status: u16, codes: &[&'static str], also: Option<Value>) -> Value {
-        let meanings: Vec<String> = codes
-            .iter()
-            .map(|code| format!("* `{code}`: {}", meaning(code).unwrap_or("no meaning is written down")))
-            .collect();
-        let code = json!({"properties": {"error": {"properties": {"code": {"enum": codes}}}}});
-        let mut schema = json!({"allOf": [{"$ref": ERROR}, code]});
-        let mut content = Map::new();
-        if self.is_forwarded {
-            // A provider may answer the same status; then there is no X-Hitchpost-Error.
-            schema = json!({"anyOf": [schema, {}]});
-            content.insert("*/*".to_owned(), json!({}));
-        }
-        content.insert("application/json".to_owned(), json!({"schema": schema}));
-        for media_type in self.pages_for {
-            content.insert((*media_type).to_owned(), json!({"schema": {"type": "string"}}));
-        }
-        let has_own_answers = also.is_some() || self.is_forwarded || !self.pages_for.is_empty();
-        if let Some(Value::Object(others)) = also.as_ref().map(|also| also["content"].clone()) {
-            content.extend(others);
-        }
-        let mut headers = Map::new();
-        if !has_own_answers {
-            headers.insert("X-Hitchpost-Error".to_owned(), header("ErrorCode"));
-            headers.insert("X-Request-Id".to_owned(), header("RequestId"));
-        }
-        if status == 429 && !self.is_forwarded {
-            headers.insert("Retry-After".to_owned(), header("RetryAfter"));
-        }
-        json!({"description": meanings.join("\n"), "headers": headers, "content": content})
-    }
-}
-
-fn header(component: &str) -> Value {
-    json!({"$ref": format!("#/components/headers/{component}")})
 }
 
 fn data(schema: Value) -> Value {
