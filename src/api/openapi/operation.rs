@@ -346,6 +346,10 @@ fn query_parameter(name: &str, mut schema: Value, is_required: bool) -> Value {
         schema.as_object_mut().map(|schema| schema.shift_remove("pattern"));
     }
     let mut parameter = json!({"name": name, "in": "query", "required": is_required});
+    if schema["type"] == "integer" && schema["minimum"] == 0 {
+        // Wire: the empty text is 0.
+        parameter["allowEmptyValue"] = json!(true);
+    }
     if schema["type"] == "object" {
         parameter["style"] = json!("deepObject");
         parameter["explode"] = json!(true);
