@@ -3,8 +3,9 @@
 1,000 and over 1,000,000 rows.
 
 Needs: wrk, psql, a PostgreSQL that DATABASE_URL names (its schema hitchpost_bench_api is dropped), and a release build.
+Rows are added until there are as many as each size wants; --reuse keeps those of the run before.
 
-    DATABASE_URL=postgresql://postgres@127.0.0.1/hitchpost_bench bench/api.py [--rows 1000000] [--seconds 5] [--only list]
+    DATABASE_URL=postgresql://postgres@127.0.0.1/hitchpost_bench bench/api.py [--sizes 1000 1000000] [--seconds 3] [--only list]
 """
 
 import argparse
@@ -181,30 +182,32 @@ def measure_list(base, rows, arguments):
     return found
 
 
-def grow(first, last):
+def grow(rows):
     step = 100_000
-    for start_at in range(first, last + 1, step):
-        end = min(start_at + step - 1, last)
-        psql(ROWS.format(first=start_at, last=end, integrations=INTEGRATIONS))
+    known = int(psql("SELECT count(*) FROM connections WHERE connection_id LIKE 'conn-%'"))
+    for first in range(known + 1, rows + 1, step):
+        psql(ROWS.format(first=first, last=min(first + step - 1, rows), integrations=INTEGRATIONS))
     psql("VACUUM ANALYZE connections; ")
     psql("VACUUM ANALYZE end_users;")
 
 
 def show_lists(base, arguments):
-    grow(1, 1000)
-    small = measure_list(base, 1000, arguments)
-    grow(1001, arguments.rows)
-    large = measure_list(base, arguments.rows, arguments)
-    print(f"\n| list | rows found | 1,000 rows: median, ms | {arguments.rows:,} rows: median, ms | 99th, ms | ratio |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    for name, (count, middle, last) in large.items():
-        ratio = middle / small[name][1]
-        print(f"| {name} | {count} | {small[name][1]:.2f} | {middle:.2f} | {last:.2f} | {ratio:.1f} |")
+    measured = []
+    for rows in arguments.sizes:
+        grow(rows)
+        measured.append((rows, measure_list(base, rows, arguments)))
+    heads = [f"{rows:,} rows: found | median, ms | 99th, ms" for rows, _ in measured]
+    print(f"\n| list | {' | '.join(heads)} | ratio |\n|{' --- |' * (3 * len(measured) + 2)}")
+    for name, _ in list_cases(1000):
+        cells = [f"{found[name][0]} | {found[name][1]:.2f} | {found[name][2]:.2f}" for _, found in measured]
+        ratio = measured[-1][1][name][1] / measured[0][1][name][1]
+        print(f"| {name} | {' | '.join(cells)} | {ratio:.1f} |")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 1_000_000])
+    parser.add_argument("--reuse", action="store_true")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--only", choices=["load", "list"])
@@ -214,15 +217,16 @@ def main():
             sys.exit(f"{program} is not installed")
     if "DATABASE_URL" not in os.environ:
         sys.exit("DATABASE_URL is not set")
-    psql(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
+    if not arguments.reuse:
+        psql(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
     folder = Path(tempfile.mkdtemp(prefix="hitchpost-bench-"))
     port = free_port()
     server = start(folder, port)
     try:
         base = f"http://127.0.0.1:{port}"
-        for number in range(INTEGRATIONS):
-            call("POST", f"{base}/integrations", {"provider": f"bench-{number}", "unique_key": f"bench-{number}"})
-        call("POST", f"{base}/integrations", {"provider": "plain", "unique_key": "plain"})
+        if not arguments.reuse:
+            for name in ["plain", *(f"bench-{number}" for number in range(INTEGRATIONS))]:
+                call("POST", f"{base}/integrations", {"provider": name, "unique_key": name})
         credentials = {"type": "API_KEY", "apiKey": "bench-key"}
         read_me = {"provider_config_key": "plain", "connection_id": "read-me", "credentials": credentials}
         call("POST", f"{base}/connections", read_me)

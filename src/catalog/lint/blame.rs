@@ -4,8 +4,10 @@ use serde_json::{Map, Value, json};
 
 use super::super::Provider;
 
-/// Sections with the keys that they cannot be without.
-const NEEDED: [(&[&str], &[(&str, &str)]); 4] = [
+/// A section by its path, and the keys that it cannot be without.
+type Needs = (&'static [&'static str], &'static [(&'static str, &'static str)]);
+
+const NEEDED: [Needs; 4] = [
     (&[], &[("display_name", "x"), ("docs", "x"), ("auth_mode", "NONE")]),
     (&["proxy"], &[("base_url", "https://x")]),
     (&["proxy", "retry", "in_body"], &[("path", "x"), ("strategy", "at")]),

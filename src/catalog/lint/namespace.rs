@@ -155,7 +155,7 @@ impl<'a> Namespace<'a> {
 /// Is `name`, or the first part of it, among the names?
 fn has(names: &BTreeSet<&str>, name: &str) -> bool {
     let is_member = |known: &&str| name.strip_prefix(*known).is_some_and(|rest| rest.starts_with('.'));
-    names.contains(name) || names.iter().any(|known| is_member(&known))
+    names.contains(name) || names.iter().any(is_member)
 }
 
 fn is_step(root: &str) -> bool {
