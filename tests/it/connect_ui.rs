@@ -19,7 +19,7 @@ async fn own_port(app: &TestApp) -> Client {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(server::serve_connect_ui(app.app.clone(), listener));
-    Client::new(format!("http://{address}"), None)
+    Client::new(format!("http://{address}"), None).of_other_routes()
 }
 
 /// A directive of the page's policy, without its name.

@@ -57,7 +57,6 @@ pub fn operation() -> Operation {
                 "missing_aws_sigv4_builtin_credentials",
                 "missing_aws_sigv4_region",
                 "missing_aws_sigv4_role_arn",
-                "missing_aws_sigv4_external_id",
                 "connection_test_failed",
             ],
         )

@@ -45,6 +45,7 @@ pub fn operation() -> Operation {
             "two_step_credentials_fetch_error",
             "invalid_two_step_credentials",
             "incomplete_raw_credentials",
+            "missing_token_url",
             "missing_assertion_config",
             "missing_private_key",
             "failed_to_generate",

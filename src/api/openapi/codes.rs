@@ -90,7 +90,6 @@ pub const MEANINGS: &[(&str, &str)] = &[
     ("missing_aws_sigv4_builtin_credentials", "The integration has no keys that could assume a role."),
     ("missing_aws_sigv4_region", "Nothing names an AWS region."),
     ("missing_aws_sigv4_role_arn", "The body lacks `role_arn`."),
-    ("missing_aws_sigv4_external_id", "The external id is missing or cannot be used."),
     ("aws_sigv4_sts_request_failed", "The temporary keys could not be obtained."),
     ("unknown_environment", "There is no such environment."),
     // Environments.
