@@ -30,3 +30,8 @@ bench:
 bench-api:
     cargo build --release --locked
     bench/api.py
+
+# Paint, weight and frames of the Connect UI in Chromium; needs the packages of tests/sdk.
+bench-connect-ui:
+    cargo build --release --locked
+    HITCHPOST_BIN="${HITCHPOST_BIN:-target/release/hitchpost}" bench/connect-ui.mjs

@@ -198,7 +198,8 @@ def main():
         processes.append(server)
         base = f"http://127.0.0.1:{port}"
         prepare_connection(base)
-        time.sleep(1)
+        # After its start the server compresses its assets for a while.
+        time.sleep(5)
         idle = resident_mib(server.pid)
         headers = {"Authorization": f"Bearer {KEY}", "Provider-Config-Key": "bench", "Connection-Id": "c1"}
         ways = {

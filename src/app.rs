@@ -15,16 +15,23 @@ use crate::connections::ReadCache;
 use crate::crypto::Cipher;
 use crate::db::connection_list::PageMarks;
 use crate::db::{ConnectionRowId, IntegrationId};
+use crate::demo::{Demo, PROVIDER};
 use crate::egress::Egress;
 use crate::fanout::Fanout;
+use crate::hooks::HookQueue;
 use crate::hub::Hub;
 use crate::keys::KeyCache;
 use crate::limiter::Limiter;
+use crate::logs::Logs;
+use crate::metrics::Metrics;
 use crate::modes::mcp::MetadataCache;
 use crate::proxy::{IdentityCache, TargetCache};
 use crate::published::PublishedCatalog;
 use crate::refresh::{FetchedQueue, Flights};
 use crate::rng::Rng;
+use crate::shipping::ShippingStats;
+use crate::webhooks::incoming::KeyDocuments;
+use crate::webhooks::outgoing::Outbox;
 
 pub struct App {
     pub config: Config,
@@ -36,14 +43,21 @@ pub struct App {
     pub keys: KeyCache,
     pub limiter: Limiter,
     pub hub: Hub,
+    pub hooks: HookQueue,
     pub fanout: Arc<Fanout>,
     pub flights: Flights,
     pub fetched: FetchedQueue,
+    pub outbox: Arc<Outbox>,
     pub targets: TargetCache,
     pub mcp_metadata: MetadataCache,
+    pub key_documents: KeyDocuments,
     pub identities: IdentityCache,
     pub reads: ReadCache,
     pub page_marks: PageMarks,
+    pub metrics: Metrics,
+    pub logs: Logs,
+    pub demo: Demo,
+    pub shipping: ShippingStats,
     pub clock: Clock,
     pub rng: Rng,
     /// Names this process in leases.
@@ -66,7 +80,7 @@ impl App {
 
     /// Replaces the catalog, and drops what was computed from the old one.
     pub fn replace_catalog(&self, catalog: Catalog) {
-        self.catalog.replace(catalog);
+        self.catalog.replace(catalog.with_extra(PROVIDER, self.demo.provider()));
         self.targets.forget_all();
         self.reads.forget_all();
     }

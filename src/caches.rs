@@ -3,7 +3,7 @@
 //! Staleness contract: a local write drops entries at once; another replica reads the change feed within 5 s.
 
 use std::hash::Hash;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use quick_cache::sync::Cache;
@@ -63,6 +63,17 @@ impl<K: Eq + Hash + Clone, V: Clone> TimedCache<K, V> {
     }
 }
 
+/// Lets one caller a second through, for notes that are only hints. Most callers only read.
+#[derive(Debug, Default)]
+pub struct OncePerSecond(AtomicI64);
+
+impl OncePerSecond {
+    pub fn is_first(&self, now: DateTime<Utc>) -> bool {
+        let second = now.timestamp();
+        self.0.load(Ordering::Relaxed) != second && self.0.swap(second, Ordering::Relaxed) != second
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,6 +97,12 @@ mod tests {
         cache.invalidate(|_, _| false);
         cache.insert(mark, 1, "old", time(0));
         assert_eq!(cache.get(&1, time(1)), None);
+    }
+
+    #[test]
+    fn one_caller_a_second_is_the_first() {
+        let noted = OncePerSecond::default();
+        assert_eq!([7, 7, 8, 8].map(|second| noted.is_first(time(second))), [true, false, true, false]);
     }
 
     #[test]

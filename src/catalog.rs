@@ -7,7 +7,9 @@
 mod alias;
 mod embedded;
 mod fields;
+mod hook;
 mod integration;
+mod known_hooks;
 mod lint;
 mod load;
 mod parameters;
@@ -17,6 +19,7 @@ mod retry;
 mod source;
 mod token_step;
 mod translation;
+mod webhook;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,6 +30,10 @@ use serde_json::{Map, Value};
 
 pub use self::embedded::embedded_files;
 pub use self::fields::{FieldFormat, FieldProblem, FieldSchema, Fields, VisibleWhen, validate_fields};
+pub use self::hook::{
+    CallMethod, HookCondition, HookHash, HookKind, HookPick, HookRequest, HookSelect, HookSource, HookStep,
+    HookUrl, HookValue, ValidWhen, value_at,
+};
 pub use self::integration::apply_integration_config;
 pub use self::lint::{Finding, Report, Severity, lint};
 pub use self::load::{Loaded, Problem, load};
@@ -35,7 +42,7 @@ pub use self::provider::{
     AuthorizationMethod, BodyFormat, ClientRegistration, ExpiryUnit, Provider, ProviderMode, SkipEncode,
     TokenAuthMethod, TokenUrl,
 };
-pub use self::proxy::{ProxySection, Verification, VerificationMethod};
+pub use self::proxy::{ProxySection, Verification};
 pub use self::retry::{InBody, Retry, StatusMatch, WaitStrategy};
 pub use self::source::{Fingerprint, Source, fingerprint};
 pub use self::token_step::{
@@ -43,9 +50,13 @@ pub use self::token_step::{
     SignedToken, TokenRequestMethod, TokenResponse, TokenStep,
 };
 pub use self::translation::Language;
+pub use self::webhook::{
+    Algorithm, Check, Completion, ConnectionField, Encoding, Jwt, KeyDocument, KeyEncoding, Matching,
+    MissingValue, Payload, Reply, Signed, Step, TimeUnit, Timestamp, ValueForm, Webhook,
+};
 
 /// All providers, by name, in the order of their sources.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Catalog {
     providers: IndexMap<String, Arc<Provider>>,
     /// By language: entry name to what is merged over the definition.
@@ -61,6 +72,15 @@ impl Catalog {
     /// Every provider, in catalog order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<Provider>> {
         self.providers.values()
+    }
+
+    /// The same catalog with a provider under this name, or without one.
+    pub fn with_extra(mut self, name: &str, provider: Option<Arc<Provider>>) -> Self {
+        match provider {
+            Some(provider) => self.providers.insert(name.to_owned(), provider),
+            None => self.providers.shift_remove(name),
+        };
+        self
     }
 
     /// Providers whose name contains `text`, ignoring case, in catalog order.

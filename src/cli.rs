@@ -1,7 +1,9 @@
-//! The command line: `serve` (default), `migrate`, `check-config`, `healthcheck`, `account-key`, `apply`, `export`, `catalog`.
+//! The command line: `serve` (default), `migrate`, `check-config`, `healthcheck`, `account-key`, `member-link`,
+//! `apply`, `export`, `catalog`.
 
 mod account_key;
 mod catalog;
+mod member;
 mod serve;
 mod settings;
 
@@ -12,6 +14,7 @@ use clap::{Args, Parser, Subcommand};
 
 use self::account_key::AccountKeyCommand;
 use self::catalog::CatalogCommand;
+use self::member::MemberLinkArgs;
 use self::settings::ApplyArgs;
 use crate::config::{Config, Settings, env_example, settings_table};
 use crate::db::pool;
@@ -40,6 +43,8 @@ enum Command {
     /// Make keys of the account, for creating and deleting environments over the API.
     #[command(subcommand)]
     AccountKey(AccountKeyCommand),
+    /// Print a link with which a member of the dashboard sets a new password.
+    MemberLink(MemberLinkArgs),
     /// Make environments, settings, keys, variables and integrations agree with a file.
     Apply(ApplyArgs),
     /// Print what is stored as a file that `apply` accepts, without its secrets.
@@ -139,6 +144,7 @@ fn run(command: Command, settings: Settings, file: Option<SettingsFile>) -> Exit
         match command {
             Command::Migrate(args) => migrate(&settings.config, args.check).await,
             Command::AccountKey(command) => account_key::run(settings.config, command).await,
+            Command::MemberLink(args) => member::print_link(settings.config, args).await,
             Command::Apply(args) => settings::apply(settings.config, &variable, args).await,
             Command::Export => settings::print_export(settings.config).await,
             Command::Catalog(command) => catalog::run(&settings.config, command).await,

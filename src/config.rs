@@ -14,20 +14,22 @@ mod names;
 mod outgoing;
 mod reader;
 pub mod settings;
+mod shipping;
 
 use std::path::PathBuf;
 
-pub use background::{CatalogConfig, JobConfig, LogConfig, LogFormat};
+pub use background::{AuditConfig, CatalogConfig, JobConfig, LogConfig, LogFormat, OperationLogConfig};
 pub use connect_ui::ConnectUiConfig;
-pub use dashboard::{DashboardConfig, DashboardCredentials};
+pub use dashboard::{DashboardAccess, DashboardConfig, DashboardCredentials, OidcConfig, SmtpConfig};
 pub use database::DatabaseConfig;
 pub use document::{env_example, settings_table};
 pub use http::HttpConfig;
 pub use keys::KeyConfig;
 use names::unknown_names;
-pub use outgoing::{LimitConfig, OutboundConfig, ProxyConfig};
+pub use outgoing::{LimitConfig, OutboundConfig, ProxyConfig, WebhookConfig};
 use reader::Reader;
 pub use reader::{Lookup, is_uuid_v4};
+pub use shipping::{ElasticConfig, OtlpConfig, SearchProduct, ShippingConfig};
 
 use crate::crypto::{Cipher, Secret};
 use crate::fanout::Fanout;
@@ -47,9 +49,17 @@ pub struct Config {
     pub limits: LimitConfig,
     pub outbound: OutboundConfig,
     pub proxy: ProxyConfig,
+    pub webhooks: WebhookConfig,
     pub catalog: CatalogConfig,
     pub jobs: JobConfig,
+    pub audit: AuditConfig,
+    /// Whether metrics tell integrations apart, of which there may be many.
+    pub metrics_tell_integrations: bool,
+    /// The process log.
     pub log: LogConfig,
+    /// Operation logs.
+    pub logs: OperationLogConfig,
+    pub shipping: ShippingConfig,
     pub state_cookie_required: bool,
 }
 
@@ -81,13 +91,25 @@ impl Config {
             limits: LimitConfig::read(&reader),
             outbound: OutboundConfig::read(&reader, lookup),
             proxy: ProxyConfig::read(&reader),
+            webhooks: WebhookConfig::read(&reader),
             catalog: CatalogConfig::read(&reader),
             jobs: JobConfig::read(&reader),
+            audit: AuditConfig::read(&reader),
+            metrics_tell_integrations: reader.bool("NANGO_METRICS_INCLUDE_PROVIDER_CONFIG_KEY", false),
             log: LogConfig::read(&reader),
+            logs: OperationLogConfig::read(&reader),
+            shipping: ShippingConfig::read(&reader),
             state_cookie_required: reader.bool("HITCHPOST_OAUTH_STATE_COOKIE_REQUIRED", true),
             http,
         };
         config.check_together(&reader);
+        if !config.logs.enabled {
+            // Settings made for the reference server often switch them off, because it needs Elasticsearch for them.
+            warnings.push(
+                "NANGO_LOGS_ENABLED is off: no operation logs. Here they need nothing but the database."
+                    .into(),
+            );
+        }
         let problems = reader.into_problems();
         if problems.is_empty() { Ok(Settings { config, warnings }) } else { Err(problems) }
     }
@@ -206,6 +228,22 @@ mod tests {
     }
 
     #[test]
+    fn a_dashboard_without_login_is_asked_for_twice() {
+        let (off, open) = (("FLAG_AUTH_ENABLED", "false"), ("HITCHPOST_OPEN_DASHBOARD", "true"));
+        let credentials = [("NANGO_DASHBOARD_USERNAME", "ops"), ("NANGO_DASHBOARD_PASSWORD", "pw")];
+        for (values, expected) in [
+            (vec![], DashboardAccess::Accounts),
+            (vec![open], DashboardAccess::Accounts),
+            (vec![off], DashboardAccess::Closed),
+            (vec![off, open], DashboardAccess::Open),
+            (credentials.to_vec(), DashboardAccess::Password),
+            ([&credentials[..], &[off, open]].concat(), DashboardAccess::Password),
+        ] {
+            assert_eq!(config(&values).dashboard.access, expected, "{values:?}");
+        }
+    }
+
+    #[test]
     fn a_missing_file_is_a_mistake() {
         let problems = read(&[("NANGO_ENCRYPTION_KEY_FILE", "/does/not/exist")]).unwrap_err();
         assert!(
@@ -240,7 +278,7 @@ mod tests {
         let warnings = read(&[
             ("NANGO_SERVR_URL", "https://x.example"),
             ("SMTP_FROM", "a@b.example"),
-            ("NANGO_LOGS_ES_URL", "http://es"),
+            ("NANGO_LOGS_CIRCUIT_BREAKER_FAILURES", "3"),
             ("NANGO_SECRET_KEY_DEV", "2f1c5e0e-7c1b-4f0a-9a53-6f2f6f7f0a11"),
             ("HITCHPOST_SERVER_URL", "https://y.example"),
             ("PATH", "/bin"),
@@ -248,8 +286,30 @@ mod tests {
         .unwrap()
         .warnings;
         assert_eq!(warnings.len(), 2, "{warnings:?}");
-        assert!(warnings[0].starts_with("NANGO_LOGS_ES_URL has no effect"));
+        assert!(warnings[0].starts_with("NANGO_LOGS_CIRCUIT_BREAKER_FAILURES has no effect"));
         assert!(warnings[1].starts_with("NANGO_SERVR_URL is not a setting"));
+    }
+
+    #[test]
+    fn what_is_kept_off_the_public_port_has_its_own() {
+        let ports = |values: &[(&str, &str)]| {
+            let http = config(values).http;
+            (http.admin_port, http.metrics_port)
+        };
+        assert_eq!(ports(&[]), (None, None));
+        assert_eq!(
+            ports(&[("HITCHPOST_ADMIN_PORT", "0"), ("HITCHPOST_METRICS_PORT", "9100")]),
+            (None, Some(9100))
+        );
+        for (admin, metrics, expected) in [
+            ("3003", "", "HITCHPOST_ADMIN_PORT: expected another port"),
+            ("", "3003", "HITCHPOST_METRICS_PORT: expected a port"),
+            ("4000", "4000", "HITCHPOST_METRICS_PORT: expected a port"),
+        ] {
+            let problems =
+                read(&[("HITCHPOST_ADMIN_PORT", admin), ("HITCHPOST_METRICS_PORT", metrics)]).unwrap_err();
+            assert!(problems.len() == 1 && problems[0].starts_with(expected), "{problems:?}");
+        }
     }
 
     #[test]

@@ -70,7 +70,8 @@ impl ConnectUi {
     }
 }
 
-fn accepted_coding(headers: &HeaderMap) -> Coding {
+/// The best coding that the browser takes.
+pub fn accepted_coding(headers: &HeaderMap) -> Coding {
     let header = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
     Coding::accepted_by(header.unwrap_or_default())
 }
@@ -82,7 +83,8 @@ fn redirect(to: &str, end: &str, query: Option<&str>) -> Response {
     (StatusCode::TEMPORARY_REDIRECT, headers, [(header::CACHE_CONTROL, NOT_AT_ALL)]).into_response()
 }
 
-async fn answer_asset(build: &str, path: &str, coding: Coding) -> Response {
+/// The embedded file at a path, cached for ever when the page that names it is of this build.
+pub async fn answer_asset(build: &str, path: &str, coding: Coding) -> Response {
     let Some(file) = assets().find(path) else { return not_found() };
     // While replicas are replaced, a document of one may ask another for its assets: better today's file than none.
     let caching = if build == assets().build() { FOR_EVER } else { NOT_AT_ALL };

@@ -8,7 +8,8 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
 use crate::app::App;
-use crate::auth::Credentials;
+use crate::audit::{self, Action, Event, Target};
+use crate::auth::{AuthMode, Credentials};
 use crate::catalog::Provider;
 use crate::crypto::CryptoError;
 use crate::db::changes::{self, ChangeKind};
@@ -16,10 +17,13 @@ use crate::db::connect_sessions::ConnectSession;
 use crate::db::connections::{self, Connection, Upsert};
 use crate::db::end_users::{self, EndUser};
 use crate::db::environments::Environment;
+use crate::db::post_connection_runs::{self, PostConnectionRun};
 use crate::db::{ConnectionRowId, EnvironmentId, connection_errors};
 use crate::error::ApiError;
 use crate::fanout::Wake;
-use crate::integrations::OpenIntegration;
+use crate::hooks::{self, HOOK_LEASE};
+use crate::integrations::{OpenIntegration, open_object};
+use crate::webhooks::outgoing::{AuthEvent, AuthOperation, enqueue_auth};
 
 pub use config::{open_config, public_config, seal_config};
 pub use reads::{ConnectionView, KnownConnection, ReadCache, ReadKey};
@@ -29,6 +33,25 @@ pub use reads::{ConnectionView, KnownConnection, ReadCache, ReadKey};
 pub enum Operation {
     Creation,
     Override,
+}
+
+impl Operation {
+    /// What happened, for the log.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Operation::Creation => "The connection was made.",
+            Operation::Override => "The connection was authorized again.",
+        }
+    }
+}
+
+impl From<Operation> for AuthOperation {
+    fn from(operation: Operation) -> Self {
+        match operation {
+            Operation::Creation => AuthOperation::Creation,
+            Operation::Override => AuthOperation::Override,
+        }
+    }
 }
 
 /// What [`establish`] stores.
@@ -46,6 +69,10 @@ pub struct NewConnection<'a> {
     /// Whether values that this server once found for the connection survive when the new config lacks them. An import
     /// replaces everything.
     pub keeps_automated_config: bool,
+    /// Sealed: what the connect session prescribes for each integration, which hooks leave alone.
+    pub config_defaults: Option<&'a [u8]>,
+    /// The auth mode that the webhook tells, when it is not the provider's.
+    pub told_mode: Option<AuthMode>,
 }
 
 impl<'a> NewConnection<'a> {
@@ -55,7 +82,7 @@ impl<'a> NewConnection<'a> {
         connection_id: &'a str,
         credentials: &'a Credentials,
         connection_config: Map<String, Value>,
-        session: Option<&ConnectSession>,
+        session: Option<&'a ConnectSession>,
     ) -> Self {
         NewConnection {
             connection_id,
@@ -66,6 +93,8 @@ impl<'a> NewConnection<'a> {
             webhook_url_override: session.and_then(|session| session.webhook_url_override.clone()),
             end_user: session.and_then(session_end_user),
             keeps_automated_config: true,
+            config_defaults: session.and_then(|session| session.integrations_config_defaults.as_deref()),
+            told_mode: None,
         }
     }
 }
@@ -93,7 +122,8 @@ pub struct Established {
 }
 
 /// Creates a connection or replaces the credentials of the one with the same id, links its end user, clears its
-/// authentication error, and makes every cache forget the old one.
+/// authentication error, queues the webhook that tells of it, and makes every cache forget the old one. What the provider's
+/// entry asks for afterwards is begun.
 pub async fn establish(
     app: &App,
     environment: &Environment,
@@ -107,6 +137,7 @@ pub async fn establish(
     let sealed = seal(app, new.credentials)?;
     seal_config(&app.cipher, integration.provider.as_deref(), &mut new.connection_config)?;
     let connection_config = Value::Object(new.connection_config);
+    let decided = decided_config(app, integration, new.config_defaults)?;
     let mut transaction = app.db.begin().await?;
     let upsert = Upsert {
         environment_id: environment.id,
@@ -120,19 +151,67 @@ pub async fn establish(
         credentials_expires_at: Some(new.credentials.column_expiry(now)),
         now,
     };
-    let (id, created) = connections::upsert(&mut *transaction, upsert).await?;
+    let stored = connections::upsert(&mut *transaction, upsert).await?;
+    let id = stored.id;
+    let operation = if stored.created { Operation::Creation } else { Operation::Override };
     if let Some(user) = &new.end_user {
         end_users::upsert_for_connection(&mut transaction, environment.id, id, user, now).await?;
     }
     connection_errors::delete_auth(&mut *transaction, id).await?;
     changes::insert(&mut *transaction, ChangeKind::Connection, environment.id, id.0, now).await?;
+    let action = if stored.created { Action::ConnectionCreated } else { Action::ConnectionUpdated };
+    let event = Event::of_environment(environment.id, action)
+        .target(Target::connection_row(id, new.connection_id))
+        .with("integration", integration.row.unique_key.clone());
+    audit::record(app, &mut *transaction, event).await?;
+    let is_asked = hooks::has_post_connection(integration) && !waits_for_token(new.credentials);
+    let hooks = is_asked.then(|| {
+        let (run_id, environment_id) = (app.rng.uuid(), environment.id);
+        PostConnectionRun { connection: id, environment_id, run_id, decided, attempts: 0 }
+    });
+    if let Some(run) = &hooks {
+        // This process runs them now; whoever finds the row later, only if this one died.
+        post_connection_runs::insert(&mut *transaction, run, now + HOOK_LEASE).await?;
+    }
+    let told = AuthEvent {
+        environment,
+        integration,
+        connection_id: new.connection_id,
+        webhook_url_override: stored.webhook_url_override.as_deref(),
+        auth_mode: new.told_mode,
+        operation: operation.into(),
+        tags: Some(&stored.tags),
+        end_user: new.end_user.as_ref(),
+        failure: None,
+    };
+    enqueue_auth(app, &mut transaction, &told).await?;
     transaction.commit().await?;
     app.forget_connection(id);
-    if created {
+    if stored.created {
         app.page_marks.forget(environment.id);
     }
+    if let Some(run) = hooks {
+        app.hooks.push(run);
+    }
+    app.outbox.ring(environment.id);
     app.fanout.call(Wake::Feed).await;
-    Ok(Established { id, operation: if created { Operation::Creation } else { Operation::Override } })
+    Ok(Established { id, operation })
+}
+
+/// Whether the sign-in goes on at the provider: there is nothing to ask with before it ends.
+fn waits_for_token(credentials: &Credentials) -> bool {
+    matches!(credentials, Credentials::OAuth2 { access_token, .. } if access_token.is_empty())
+}
+
+/// The names of the config that the connect session prescribed.
+fn decided_config(
+    app: &App,
+    integration: &OpenIntegration,
+    sealed: Option<&[u8]>,
+) -> Result<Vec<String>, CryptoError> {
+    let all = open_object(&app.cipher, sealed)?;
+    let own = all.get(&integration.row.unique_key).and_then(|own| own.get("connection_config"));
+    Ok(own.and_then(Value::as_object).map(|config| config.keys().cloned().collect()).unwrap_or_default())
 }
 
 /// Values that the server itself once found for a connection survive a new authorization that lacks them.

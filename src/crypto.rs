@@ -2,6 +2,8 @@
 //!
 //! Sealed layout (`spec` records, section 9): version (1 byte), key id (4), nonce (12), ciphertext, tag (16).
 
+mod public_key;
+
 use std::fmt;
 
 use aes_gcm::aead::{Aead, KeyInit};
@@ -14,6 +16,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
+pub use self::public_key::{PublicKeyKind, has_signed, has_signed_rs256};
 use crate::rng::Rng;
 
 const VERSION: u8 = 1;

@@ -6,6 +6,7 @@
 
 pub mod accounts;
 pub mod api_keys;
+pub mod audit_events;
 pub mod changes;
 pub mod connect_sessions;
 pub mod connect_ui_settings;
@@ -21,9 +22,25 @@ pub mod environment_variables;
 pub mod environments;
 pub mod integrations;
 pub mod job_leases;
+pub mod job_runs;
+pub mod log_messages;
+pub mod log_operations;
+pub mod log_partitions;
+pub mod log_reads;
+pub mod member_links;
+pub mod member_sessions;
+pub mod members;
 pub mod oauth_sessions;
 pub mod pool;
+pub mod post_connection_runs;
+pub mod recovery_codes;
 pub mod refresh_leases;
+pub mod seen_webhooks;
+pub mod webhook_attempts;
+pub mod webhook_deliveries;
+pub mod webhook_endpoints;
+pub mod webhook_handshakes;
+pub mod webhook_queues;
 pub mod webhook_settings;
 
 use serde::{Deserialize, Serialize};
@@ -50,4 +67,11 @@ row_ids! {
     ConnectionRowId,
     EndUserId,
     ConnectSessionId,
+    MemberId,
+    /// A browser in which a member is logged in.
+    SessionId,
+    LinkId,
+    WebhookEndpointId,
+    WebhookQueueId,
+    WebhookDeliveryId,
 }

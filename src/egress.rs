@@ -5,6 +5,7 @@
 mod buffered_client;
 mod connector;
 mod error;
+mod inside;
 mod outbound_proxy;
 mod own_server;
 mod policy;
@@ -17,6 +18,7 @@ mod tests;
 mod tls;
 #[cfg(test)]
 mod tls_tests;
+pub mod witness;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -25,12 +27,14 @@ use std::time::Duration;
 
 pub use buffered_client::{Answer, BufferedClient, Limits, OutgoingRequest};
 pub use error::{EgressError, classify, classify_hyper_error};
+pub use inside::{DEMO_HOST, Inside};
 pub use outbound_proxy::OutboundProxyConfig;
 pub use policy::{Denied, DeniedReason, Mode, OutboundPolicy};
 pub use proxy_client::ProxyClient;
 pub use resolver::{Lookup, system_lookup};
 pub use settings::PolicySet;
 pub use tls::IdentityError;
+pub use witness::Witnessed;
 
 use connector::{GuardConnector, TimedConnector};
 use outbound_proxy::OutboundProxy;
@@ -47,6 +51,8 @@ pub struct EgressConfig {
     pub lookup: Lookup,
     /// Of token, verification and webhook exchanges; proxied calls share the connect time-out.
     pub limits: Limits,
+    /// Lanes that call from pools of their own.
+    pub lanes: usize,
 }
 
 impl EgressConfig {
@@ -58,6 +64,7 @@ impl EgressConfig {
             outbound_proxy: OutboundProxyConfig::default(),
             lookup: system_lookup(),
             limits: Limits::default(),
+            lanes: 0,
         }
     }
 }
@@ -71,13 +78,18 @@ pub struct Egress {
     pub tokens: BufferedClient,
     /// Webhooks, verification and hooks, under `proxy_policy`.
     pub webhooks: BufferedClient,
+    /// Addresses that the operator's settings name, such as a collector: private networks are normal there.
+    pub operator: BufferedClient,
     pub proxy_policy: Arc<OutboundPolicy>,
     pub oauth_policy: Arc<OutboundPolicy>,
+    /// The way to the demo provider.
+    pub inside: Inside,
     trust: Trust,
     guard: GuardConnector,
     outbound: Option<Arc<OutboundProxy>>,
     lookup: Lookup,
     limits: Limits,
+    lanes: usize,
 }
 
 impl Egress {
@@ -90,6 +102,7 @@ impl Egress {
         let tls = trust.client_config()?;
         let outbound = OutboundProxy::new(&config.outbound_proxy)?.map(Arc::new);
         let (proxy_policy, oauth_policy) = (Arc::new(config.policies.proxy), Arc::new(config.policies.oauth));
+        let inside = Inside::default();
         let buffered = |policy: &Arc<OutboundPolicy>| {
             BufferedClient::new(
                 policy.clone(),
@@ -97,24 +110,29 @@ impl Egress {
                 tls.clone(),
                 outbound.as_deref(),
                 config.limits,
+                inside.clone(),
             )
         };
         let (tokens, webhooks) = (buffered(&oauth_policy)?, buffered(&proxy_policy)?);
+        let operator = buffered(&Arc::new(OutboundPolicy::of_operator()))?;
         let resolver = GuardResolver::new(proxy_policy.clone(), config.lookup.clone(), HashSet::new());
-        let guard = GuardConnector::new(proxy_policy.clone(), resolver, outbound.clone());
+        let guard = GuardConnector::new(proxy_policy.clone(), resolver, outbound.clone(), inside.clone());
         let connector = TimedConnector::new(guard.clone(), tls, config.limits.connect_timeout);
-        let proxy = ProxyClient::new(connector, outbound.clone());
+        let proxy = ProxyClient::new(&connector, outbound.clone(), config.lanes);
         Ok(Self {
             proxy,
             tokens,
             webhooks,
+            operator,
             proxy_policy,
             oauth_policy,
+            inside,
             trust,
             guard,
             outbound,
             lookup: config.lookup,
             limits: config.limits,
+            lanes: config.lanes,
         })
     }
 
@@ -123,7 +141,7 @@ impl Egress {
     pub fn proxy_with_identity(&self, certificate: &[u8], key: &[u8]) -> Result<ProxyClient, IdentityError> {
         let tls = self.trust.client_config_with_identity(certificate, key)?;
         let connector = TimedConnector::new(self.guard.clone(), tls, self.limits.connect_timeout);
-        Ok(ProxyClient::new(connector, self.outbound.clone()))
+        Ok(ProxyClient::new(&connector, self.outbound.clone(), self.lanes))
     }
 
     /// A client for token endpoints that presents a client certificate (both parts PEM). Token calls are rare, so it is
@@ -135,7 +153,8 @@ impl Egress {
     ) -> Result<BufferedClient, IdentityError> {
         let tls = self.trust.client_config_with_identity(certificate, key)?;
         let (policy, lookup) = (self.oauth_policy.clone(), self.lookup.clone());
-        let built = BufferedClient::new(policy, lookup, tls, self.outbound.as_deref(), self.limits);
+        let inside = self.inside.clone();
+        let built = BufferedClient::new(policy, lookup, tls, self.outbound.as_deref(), self.limits, inside);
         built.map_err(|_| IdentityError::Mismatch)
     }
 }

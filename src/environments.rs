@@ -6,16 +6,17 @@ pub mod settings;
 pub mod variables;
 pub mod webhooks;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use sqlx::PgConnection;
 
 use self::settings::name_taken;
 use crate::app::App;
+use crate::audit::{self, Action, Event, Target};
 use crate::crypto::{CryptoError, Secret};
 use crate::db::api_keys::KeyKind;
 use crate::db::changes::{self, ChangeKind};
 use crate::db::environments as rows;
-use crate::db::{AccountId, EnvironmentId, connections, integrations};
+use crate::db::{AccountId, EnvironmentId, connections, integrations, webhook_deliveries, webhook_queues};
 use crate::error::ApiError;
 use crate::fanout::Wake;
 use crate::integrations::seal_object;
@@ -80,8 +81,12 @@ pub async fn create_announced(
         KeyError::Database(error) => name_taken(error),
         other => other.into(),
     })?;
-    transaction.commit().await?;
     let id = keys.environment_id;
+    let made = json!({ "name": new.name, "is_production": new.is_production });
+    let event = Event::of_environment(id, Action::EnvironmentCreated);
+    let event = event.target(Target::new("environment", id.0, &new.name)).made(&made);
+    audit::record(app, &mut *transaction, event).await?;
+    transaction.commit().await?;
     announce_change(app, ChangeKind::Environment, id, id.0).await?;
     tracing::info!(environment.id = id.0, "environment created");
     Ok(id)
@@ -127,9 +132,16 @@ pub async fn delete(app: &App, id: EnvironmentId) -> Result<bool, ApiError> {
     let integrations = integrations::delete_of_environment(&mut *transaction, id, now).await?;
     let connections =
         connections::delete_of_environment(&mut *transaction, id, keep_credentials, now).await?;
+    let reason = "the environment was deleted";
+    webhook_deliveries::give_up_environment(&mut *transaction, id, reason, now).await?;
+    webhook_queues::delete_of_environment(&mut *transaction, id).await?;
     changes::insert(&mut *transaction, ChangeKind::Environment, id, id.0, now).await?;
     changes::insert_integrations(&mut *transaction, id, &integrations, now).await?;
     changes::insert_connections(&mut *transaction, id, &connections, now).await?;
+    let event = Event::of_environment(id, Action::EnvironmentDeleted)
+        .with("integrations", integrations.len())
+        .with("connections", connections.len());
+    audit::record(app, &mut *transaction, event).await?;
     transaction.commit().await?;
     app.keys.forget_environment(id);
     integrations.into_iter().for_each(|integration| app.forget_integration(integration));

@@ -13,7 +13,12 @@ use serde_json::{Map, Value, json};
 
 tokio::task_local! {
     /// The id of the request being answered; `generic_error_support` shows it to the caller.
-    pub static REQUEST_ID: String;
+    pub static REQUEST_ID: HeaderValue;
+}
+
+/// The id of the request that is being answered; empty outside of one.
+pub fn request_id() -> String {
+    REQUEST_ID.try_with(|id| id.to_str().unwrap_or_default().to_owned()).unwrap_or_default()
 }
 
 /// Names the code of every error answer that Hitchpost itself makes, so that a caller of `/proxy` can tell.
@@ -137,6 +142,11 @@ impl ApiError {
         self.0.message.as_deref().unwrap_or_default()
     }
 
+    /// The list of everything that is wrong, when there is one.
+    pub fn issues(&self) -> &[Value] {
+        self.0.errors.as_ref().and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    }
+
     fn is_unexpected(&self) -> bool {
         self.0.code == "generic_error_support"
     }
@@ -160,7 +170,7 @@ impl ApiError {
     }
 
     fn name_request(&mut self) {
-        let id = REQUEST_ID.try_with(Clone::clone).unwrap_or_default();
+        let id = request_id();
         self.0.message =
             Some(format!("Something went wrong on our side. Quote the id {id} when you report it."));
         self.0.payload = Some(id.into());

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::app::App;
+use crate::audit;
 use crate::catalog::Provider;
 use crate::crypto::{Cipher, CryptoError, Secret};
 use crate::db::EnvironmentId;
@@ -30,6 +31,25 @@ impl OpenIntegration {
         let custom = open_object(&app.cipher, row.custom.as_deref())?;
         let provider = app.catalog.load().get(&row.provider).cloned();
         Ok(OpenIntegration { row, provider, client_secret, custom })
+    }
+
+    /// What the audit trail shows of the integration, secrets hidden.
+    pub fn audited(&self) -> Value {
+        let hide = |value: &Value| audit::secret(Some(value.to_string().as_bytes()));
+        let custom: Map<String, Value> =
+            self.custom.iter().map(|(name, value)| (name.clone(), hide(value))).collect();
+        json!({
+            "unique_key": self.row.unique_key,
+            "provider": self.row.provider,
+            "display_name": self.row.display_name,
+            "client_id": self.row.oauth_client_id,
+            "client_secret": audit::secret(self.client_secret.as_ref().map(|secret| secret.expose().as_bytes())),
+            "scopes": self.row.oauth_scopes,
+            "app_link": self.row.app_link,
+            "custom": custom,
+            "forward_webhooks": self.row.forward_webhooks,
+            "accept_unverified_webhooks": self.row.accept_unverified_webhooks,
+        })
     }
 
     /// The OAuth client id, or empty text.

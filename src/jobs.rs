@@ -1,31 +1,36 @@
 //! Background work: writing what the hot path only noted, reading the change feed, waking sockets whose sign-in
-//! ended on another replica, keeping idle refresh tokens alive, and removing old rows.
+//! ended on another replica, sending webhooks, keeping idle refresh tokens alive, hooks of new connections, and
+//! removing old rows.
 
+mod cleanup;
 mod refresh_idle;
+mod run;
 
 use std::future::Future;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 
 use crate::app::{App, SharedApp};
 use crate::db::changes::{self, Change, ChangeKind};
-use crate::db::{
-    ConnectionRowId, IntegrationId, api_keys, connect_sessions, connections, integrations, job_leases,
-    oauth_sessions,
-};
+use crate::db::{ConnectionRowId, IntegrationId, api_keys, connections, oauth_sessions};
 use crate::fanout::Wake;
+use crate::hooks::follow_hooks;
+use crate::logs;
+use crate::shipping;
 use crate::start::watch_catalog;
+use crate::webhooks::outgoing;
 
 const FLUSH_EVERY: Duration = Duration::from_secs(2);
 const FEED_EVERY: Duration = Duration::from_secs(2);
 /// Each read of the feed overlaps the last one, because transactions commit out of order.
 const FEED_OVERLAP: TimeDelta = TimeDelta::seconds(20);
-const FEED_KEPT: TimeDelta = TimeDelta::minutes(10);
 const SOCKETS_EVERY: Duration = Duration::from_secs(1);
-const LEASE: TimeDelta = TimeDelta::minutes(15);
+const PARTITIONS_EVERY: Duration = Duration::from_secs(3600);
 
+pub use cleanup::clean_up;
 pub use refresh_idle::{refresh_connections, refresh_idle};
+pub use run::{JobStatus, Run, list_jobs};
 
 /// Starts every job; they end when the application stops.
 pub fn spawn(app: &SharedApp) {
@@ -36,10 +41,20 @@ pub fn spawn(app: &SharedApp) {
         app.config.jobs.refresh_every,
         |app| async move { report("refresh", refresh_idle(&app).await) },
     );
+    every(app, app.config.jobs.timeout_operations_every, |app| async move {
+        report("operation time-outs", logs::time_out_abandoned(&app).await);
+    });
+    every(app, PARTITIONS_EVERY, |app| async move {
+        report("log partitions", logs::keep_partitions(&app).await);
+    });
+    app.lifecycle.tasks.spawn(logs::write_continuously(app.clone()));
+    shipping::spawn(app);
     app.lifecycle.tasks.spawn(follow_outcomes(app.clone()));
     app.lifecycle.tasks.spawn(follow_feed(app.clone()));
     app.lifecycle.tasks.spawn(app.fanout.clone().listen(app.lifecycle.stopping.clone()));
     app.lifecycle.tasks.spawn(watch_catalog(app.clone()));
+    app.lifecycle.tasks.spawn(outgoing::run(app.clone()));
+    app.lifecycle.tasks.spawn(follow_hooks(app.clone()));
 }
 
 /// Runs `job` again and again; never when the interval is zero.
@@ -80,6 +95,13 @@ pub async fn flush(app: &App) {
     if !connections.is_empty() {
         report("last fetched", connections::touch_fetched(&app.db, &connections, &times).await);
     }
+    app.logs.flush(&app.db).await;
+}
+
+/// What is done once, before anybody calls: operations that a stopped process left behind are ended.
+pub async fn tidy_logs(app: &App) {
+    report("log partitions", logs::keep_partitions(app).await);
+    report("operation time-outs", logs::time_out_abandoned(app).await);
 }
 
 /// Delivers the outcomes of sign-ins that ended on another replica, or before the socket came.
@@ -139,19 +161,4 @@ fn forget(app: &App, change: Change) {
         ChangeKind::Integration => app.forget_integration(IntegrationId(change.subject_id)),
         ChangeKind::Connection => app.forget_connection(ConnectionRowId(change.subject_id)),
     }
-}
-
-/// Removes rows that nobody needs any more; one replica at a time.
-pub async fn clean_up(app: &App) -> sqlx::Result<()> {
-    let now = app.clock.now();
-    if !job_leases::take(&app.db, "cleanup", app.replica, now + LEASE, now).await? {
-        return Ok(());
-    }
-    let jobs = &app.config.jobs;
-    let before = |days: i32| -> DateTime<Utc> { now - TimeDelta::days(days.into()) };
-    oauth_sessions::purge(&app.db, before(jobs.keep_oauth_sessions_days)).await?;
-    connect_sessions::purge(&app.db, before(jobs.keep_connect_sessions_days)).await?;
-    connections::purge(&app.db, before(jobs.keep_deleted_connections_days)).await?;
-    integrations::purge(&app.db, before(jobs.keep_deleted_integrations_days)).await?;
-    changes::purge(&app.db, now - FEED_KEPT).await
 }

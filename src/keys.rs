@@ -9,19 +9,20 @@ mod rotation;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::app::App;
+use crate::app::{App, SharedApp};
 use crate::auth::scopes;
-use crate::caches::TimedCache;
-use crate::crypto::{constant_time_eq, sha256};
+use crate::caches::{OncePerSecond, TimedCache};
+use crate::crypto::{Secret, constant_time_eq, sha256};
 use crate::db::api_keys::{self, KeyKind};
 use crate::db::environments::{self, Environment};
 use crate::db::{AccountId, ApiKeyId, EnvironmentId};
+use crate::lane;
 
 pub use change::{change_scopes, change_secret, delete_api_key};
 pub use creation::{CreatedKey, KeyError, KeyOwner, NewApiKey, create_api_key, insert_key};
-pub use rotation::{RotationError, SIGNING_KEY_NAME, rotate_signing_key};
+pub use rotation::{RotationError, SIGNING_KEY_NAME, rotate_api_key, rotate_signing_key};
 
 /// The scope of keys that may do everything in their environment.
 pub const FULL_ACCESS: &str = "environment:*";
@@ -41,9 +42,16 @@ pub struct KeyIdentity {
     /// Missing for keys that the operator provisioned.
     pub key_id: Option<ApiKeyId>,
     pub scopes: Vec<String>,
+    /// A replaced key works until then.
+    pub expires_at: Option<DateTime<Utc>>,
+    noted: OncePerSecond,
 }
 
 impl KeyIdentity {
+    fn is_expired(&self, now: DateTime<Utc>) -> bool {
+        self.expires_at.is_some_and(|end| end <= now)
+    }
+
     /// Whether the key may do something that needs this scope.
     pub fn has_scope(&self, scope: &str) -> bool {
         scopes::any_covers(&self.scopes, scope)
@@ -79,8 +87,8 @@ impl KeyCache {
         std::mem::take(&mut *used).into_iter().map(|id| id.0).collect()
     }
 
-    fn note_use(&self, identity: &KeyIdentity) {
-        if let Some(id) = identity.key_id {
+    fn note_use(&self, identity: &KeyIdentity, now: DateTime<Utc>) {
+        if let Some(id) = identity.key_id.filter(|_| identity.noted.is_first(now)) {
             self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
         }
     }
@@ -91,24 +99,27 @@ impl KeyCache {
 /// # Errors
 /// The database did not answer: an outage must not look like bad credentials.
 pub async fn find_identity(
-    app: &App,
+    app: &SharedApp,
     secret: &str,
     is_script: bool,
 ) -> sqlx::Result<Option<Arc<KeyIdentity>>> {
     let now = app.clock.now();
     let cache_key = (sha256(secret.as_bytes()), is_script);
     if let Some(cached) = app.keys.identities.get(&cache_key, now) {
+        let cached = cached.filter(|identity| !identity.is_expired(now));
         if let Some(identity) = &cached {
-            app.keys.note_use(identity);
+            app.keys.note_use(identity, now);
         }
         return Ok(cached);
     }
     let mark = app.keys.identities.begin();
-    let found = load_identity(app, secret, is_script).await?.map(Arc::new);
+    let (loading, secret) = (app.clone(), Secret::new(secret.to_owned()));
+    let load = async move { load_identity(&loading, secret.expose(), is_script).await };
+    let found = lane::at_home(load).await?.filter(|identity| !identity.is_expired(now)).map(Arc::new);
     let ttl = if found.is_some() { KNOWN_FOR } else { UNKNOWN_FOR };
     app.keys.identities.insert_for(mark, cache_key, found.clone(), now, ttl);
     if let Some(identity) = &found {
-        app.keys.note_use(identity);
+        app.keys.note_use(identity, now);
     }
     Ok(found)
 }
@@ -129,6 +140,8 @@ async fn load_identity(app: &App, secret: &str, is_script: bool) -> sqlx::Result
         environment,
         key_id: Some(key.id),
         scopes: key.scopes,
+        expires_at: key.expires_at,
+        noted: OncePerSecond::default(),
     }))
 }
 
@@ -149,5 +162,7 @@ async fn provisioned_identity(app: &App, name: &str) -> sqlx::Result<Option<KeyI
         environment: Some(Arc::new(environment)),
         key_id: None,
         scopes: vec![FULL_ACCESS.to_owned()],
+        expires_at: None,
+        noted: OncePerSecond::default(),
     }))
 }

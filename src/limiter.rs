@@ -9,11 +9,13 @@ mod shared;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::db::{AccountId, ConnectSessionId};
+use crate::lane;
 
 pub use self::shared::SharedWindows;
 
@@ -34,6 +36,10 @@ pub enum Bucket {
     Address(IpAddr),
     FailedAuthentication(IpAddr),
     FailedPassword(IpAddr),
+    /// Wrong passwords for one e-mail address, known or not, by its hash.
+    FailedLogin([u8; 32]),
+    /// Webhooks of a provider for one integration, named by a digest: environment and integration may not exist.
+    Webhook([u8; 16]),
 }
 
 /// The outcome of taking points from a bucket.
@@ -75,14 +81,17 @@ impl Window {
 #[derive(Default)]
 pub struct Limiter {
     windows: Mutex<HashMap<Bucket, Window>>,
-    shared: OnceLock<SharedWindows>,
+    shared: OnceLock<Arc<SharedWindows>>,
+    /// Until when a window counted by this process alone may be used up, in milliseconds since the epoch. Before every
+    /// request [`Limiter::is_exhausted`] is asked, and hardly ever is there anything to look for.
+    refusing_until: AtomicI64,
 }
 
 impl Limiter {
     /// Counts together with the other replicas from now on.
     pub fn share(&self, shared: SharedWindows) {
         // Set once at start; a second call would be a second start.
-        let _ = self.shared.set(shared);
+        let _ = self.shared.set(Arc::new(shared));
     }
 
     /// Takes `points`; the request is blocked when more than `limit` were taken in the window.
@@ -91,7 +100,9 @@ impl Limiter {
         if let Some(usage) = self.take_leased(bucket, points, limit, now) {
             return usage;
         }
-        match shared.claim(bucket, points, limit, now).await {
+        let shared = Arc::clone(shared);
+        let claim = async move { shared.claim(bucket, points, limit, now).await };
+        match lane::at_home(claim).await {
             Some(claim) => self.keep(bucket, claim, points, limit, now),
             None => self.take_alone(bucket, points, limit, now),
         }
@@ -105,6 +116,9 @@ impl Limiter {
             let from_lease = window.lease.min(points);
             window.lease -= from_lease;
             window.counted -= from_lease;
+            if window.counted >= limit {
+                self.refusing_until.fetch_max(window.ends_at.timestamp_millis(), Ordering::Relaxed);
+            }
             window.usage(limit)
         })
     }
@@ -152,8 +166,11 @@ impl Limiter {
         change(window)
     }
 
-    /// Whether a bucket is used up, without taking anything; as far as this process knows.
+    /// Whether a bucket that is counted in this process alone is used up, without taking anything.
     pub fn is_exhausted(&self, bucket: Bucket, limit: u64, now: DateTime<Utc>) -> Option<Usage> {
+        if now.timestamp_millis() >= self.refusing_until.load(Ordering::Relaxed) {
+            return None;
+        }
         let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         let window = windows.get(&bucket).filter(|window| window.ends_at > now && window.counted >= limit)?;
         Some(Usage { limit, remaining: 0, resets_at: window.ends_at, is_blocked: true })
@@ -189,6 +206,16 @@ mod tests {
         assert!(blocked.is_blocked);
         assert_eq!(blocked.retry_after(at(2)), 58);
         assert!(!take(60).is_blocked);
+    }
+
+    #[test]
+    fn a_window_that_is_used_up_is_seen_until_it_ends() {
+        let limiter = Limiter::default();
+        let is_exhausted = |seconds| limiter.is_exhausted(BUCKET, 2, at(seconds)).is_some();
+        limiter.take_alone(BUCKET, 1, 2, at(0));
+        assert!(!is_exhausted(1));
+        limiter.take_alone(BUCKET, 1, 2, at(2));
+        assert_eq!([3, 59, 60].map(is_exhausted), [true, true, false]);
     }
 
     #[test]

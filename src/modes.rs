@@ -72,12 +72,14 @@ pub struct Obtained {
     pub is_pending: bool,
     /// The connection that this sign-in turned out to be about, when it is not the one that was asked for.
     pub connection_id: Option<String>,
+    /// The auth mode that this sign-in really used, when it is not the provider's.
+    pub told_mode: Option<AuthMode>,
 }
 
 impl Obtained {
     /// Credentials that are good now, for the connection that was asked for.
     pub fn ready(credentials: Credentials, connection_config: Map<String, Value>) -> Self {
-        Obtained { credentials, connection_config, is_pending: false, connection_id: None }
+        Obtained { credentials, connection_config, is_pending: false, connection_id: None, told_mode: None }
     }
 }
 

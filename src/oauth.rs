@@ -11,6 +11,7 @@ mod client_credentials;
 pub mod completion;
 mod exception;
 mod exchange;
+mod failure;
 mod grant;
 pub mod popup;
 mod popup_error;

@@ -8,6 +8,7 @@
 mod authorize;
 mod body;
 mod call;
+mod call_log;
 mod conversion;
 mod encoding;
 mod entry;
@@ -17,6 +18,7 @@ mod identity;
 mod json_form;
 mod multipart;
 mod namespace;
+mod own_call;
 mod paced;
 mod redirect;
 mod replay;
@@ -27,6 +29,7 @@ mod retry;
 mod send;
 mod sign;
 mod target;
+mod trace;
 mod url;
 mod verify;
 
@@ -37,8 +40,11 @@ use crate::db::EnvironmentId;
 pub use call::call;
 pub use error::ProxyError;
 pub use identity::IdentityCache;
+pub use namespace::clean_config;
+pub use own_call::{OnBehalf, OwnCallError, send_hook, with_context};
 pub use resolve::{TargetCache, TargetKey};
 pub use target::Target;
+pub use trace::{Attempt, watch};
 pub use verify::{VerificationFailure, verify_credentials};
 
 /// What the control headers of a call say (`spec` proxy, section 2).

@@ -19,6 +19,7 @@ use crate::auth::{Credentials, jwt_times};
 use crate::connections;
 use crate::db::connections::{self as rows, Connection};
 use crate::integrations::OpenIntegration;
+use crate::metrics::RefreshResult;
 
 pub use bookkeeping::FetchedQueue;
 pub use due::{expiry_margin, is_expired, needs_refresh};
@@ -67,6 +68,7 @@ pub async fn fresh_credentials(
     };
     let due = needs_refresh(integration.provider.as_deref(), &connection, &credentials, force, now);
     if !due {
+        app.metrics.note_refresh(&integration.row.provider, RefreshResult::Fresh);
         return Ok(Fresh { connection, credentials });
     }
     flight::join(app, integration, connection, force, now).await

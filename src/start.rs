@@ -17,17 +17,23 @@ use crate::config::{Config, OutboundConfig};
 use crate::connections::ReadCache;
 use crate::crypto::Cipher;
 use crate::db::connection_list::PageMarks;
-use crate::db::{accounts, encryption_keys, pool, refresh_leases};
+use crate::db::{accounts, encryption_keys, pool, refresh_leases, webhook_queues};
+use crate::demo::Demo;
 use crate::egress::{Egress, EgressConfig, OutboundProxyConfig};
 use crate::fanout::Fanout;
+use crate::hooks::HookQueue;
 use crate::hub::Hub;
 use crate::keys::{KeyCache, KeyError};
 use crate::limiter::{Limiter, SharedWindows};
+use crate::logs::Logs;
+use crate::metrics::Metrics;
 use crate::modes::mcp::MetadataCache;
 use crate::proxy::{IdentityCache, TargetCache};
 use crate::published::PublishedCatalog;
 use crate::refresh::{FetchedQueue, Flights};
 use crate::rng::Rng;
+use crate::shipping::ShippingStats;
+use crate::webhooks::incoming::KeyDocuments;
 
 pub use catalog::{fetch_catalog, load_catalog, watch_catalog};
 pub use settings::apply_settings;
@@ -138,6 +144,7 @@ pub async fn prepare_schema(config: &Config, database: &Database) -> Result<(), 
     }
     if database.is_embedded {
         refresh_leases::free_all(&database.pool).await?;
+        webhook_queues::free_all(&database.pool).await?;
     }
     Ok(())
 }
@@ -146,7 +153,7 @@ pub async fn prepare_schema(config: &Config, database: &Database) -> Result<(), 
 pub async fn build(config: Config, pool: PgPool, clock: Clock, rng: Rng) -> Result<SharedApp, StartError> {
     let cipher = key::load_cipher(&config, &rng)?;
     check_keys(&pool, &cipher, &clock).await?;
-    let egress = build_egress(&config.outbound)?;
+    let egress = build_egress(&config.outbound, config.http.lanes)?;
     let catalog = load_catalog(&config.catalog, &egress).await;
     let app = App {
         catalog: CatalogHandle::new(catalog),
@@ -155,14 +162,21 @@ pub async fn build(config: Config, pool: PgPool, clock: Clock, rng: Rng) -> Resu
         keys: KeyCache::default(),
         limiter: Limiter::default(),
         hub: Hub::default(),
+        hooks: HookQueue::default(),
         fanout: Arc::new(Fanout::new(config.redis_url.as_ref())?),
         flights: Flights::default(),
         fetched: FetchedQueue::default(),
+        outbox: Arc::default(),
         targets: TargetCache::default(),
         mcp_metadata: MetadataCache::default(),
+        key_documents: KeyDocuments::default(),
         identities: IdentityCache::default(),
         reads: ReadCache::default(),
         page_marks: PageMarks::default(),
+        demo: Demo::default(),
+        metrics: Metrics::new(config.metrics_tell_integrations),
+        logs: Logs::new(config.logs.clone(), clock.clone(), rng.clone()),
+        shipping: ShippingStats::default(),
         replica: rng.uuid(),
         lifecycle: Lifecycle::default(),
         config,
@@ -174,6 +188,7 @@ pub async fn build(config: Config, pool: PgPool, clock: Clock, rng: Rng) -> Resu
     account::ensure_account(&app).await?;
     share_limits(&app).await?;
     app.lifecycle.note_database_answer();
+    app.metrics.note_start(app.clock.now());
     Ok(Arc::new(app))
 }
 
@@ -207,9 +222,10 @@ async fn check_keys(pool: &PgPool, cipher: &Cipher, clock: &Clock) -> Result<(),
 ///
 /// # Errors
 /// A sentence about a policy, a certificate file or an outbound proxy that cannot be used.
-pub fn build_egress(config: &OutboundConfig) -> Result<Egress, StartError> {
+pub fn build_egress(config: &OutboundConfig, lanes: usize) -> Result<Egress, StartError> {
     let policies = config.policies().map_err(|problems| problems.join(" "))?;
     let mut egress = EgressConfig::new(policies);
+    egress.lanes = lanes;
     egress.extra_ca_file.clone_from(&config.extra_certificates);
     egress.outbound_proxy = OutboundProxyConfig {
         http: config.http_proxy.clone(),

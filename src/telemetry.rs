@@ -11,7 +11,8 @@ use crate::config::{LogConfig, LogFormat};
 pub fn init(config: &LogConfig) {
     // Libraries speak up only when something is wrong; sqlx would log statements at debug level.
     let level = &config.level;
-    let filter = EnvFilter::new(format!("warn,hitchpost={level}"));
+    let libraries = if level == "error" { "error" } else { "warn" };
+    let filter = EnvFilter::new(format!("{libraries},hitchpost={level}"));
     let json = match config.format {
         LogFormat::Json => true,
         LogFormat::Text => false,

@@ -3,13 +3,18 @@
 use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::ConnectInfo;
-use axum::http::HeaderMap;
 use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap};
 
 /// The entry of `X-Forwarded-For` written by the outermost of `hops` trusted proxies, else the peer's address.
 pub fn client_address(parts: &Parts, hops: usize) -> Option<IpAddr> {
-    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-    forwarded(&parts.headers, hops).or(peer)
+    address_of(&parts.headers, &parts.extensions, hops)
+}
+
+/// The same of a request that is not taken apart.
+pub fn address_of(headers: &HeaderMap, extensions: &Extensions, hops: usize) -> Option<IpAddr> {
+    let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    forwarded(headers, hops).or(peer)
 }
 
 fn forwarded(headers: &HeaderMap, hops: usize) -> Option<IpAddr> {

@@ -11,9 +11,11 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-pub use create::{create_connect_session, create_operator_session, create_reconnect_session};
+pub use create::{
+    OpenedSession, create_connect_session, create_operator_session, create_reconnect_session, open,
+    open_again, read_operator_session,
+};
 
-use self::create::OpenedSession;
 use self::input::{Defaults, ReconnectRequest, SessionRequest};
 use super::body::Data;
 use super::connections::EndUserBody;
@@ -52,6 +54,9 @@ pub struct SessionBody {
     overrides: Option<Value>,
     #[serde(rename = "websocketsPath")]
     websockets_path: String,
+    /// What the end user has connected since the session was opened, so that a link that is opened again can say so.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    connected_integrations: Vec<String>,
 }
 
 /// These routes in the OpenAPI document.
@@ -90,6 +95,7 @@ pub async fn get_connect_session(
     read_nothing(Some(&query)).in_query()?;
     read_nothing(body.as_ref()).in_body()?;
     let session = caller.session;
+    let connected_integrations = find_connected(&app, &session).await?;
     let body = SessionBody {
         end_user: find_end_user(&app, &session).await?,
         settings: connect_ui::find(&app, session.environment_id).await?,
@@ -98,6 +104,7 @@ pub async fn get_connect_session(
         is_reconnecting: session.connection_id.is_some(),
         overrides: session.overrides,
         websockets_path: app.config.http.websocket_path.clone(),
+        connected_integrations,
     };
     Ok(Json(Data { data: body }))
 }
@@ -122,6 +129,17 @@ async fn find_end_user(app: &App, session: &ConnectSession) -> Result<Option<End
         None => None,
     };
     Ok(linked.or_else(|| session_end_user(session)).map(EndUserBody::from))
+}
+
+/// Of what the session allows, the integrations that its end user has connected since. A session without an end user, or for
+/// a connection that exists, has no such list: nothing tells whose a connection is, or when it was authorized again.
+async fn find_connected(app: &App, session: &ConnectSession) -> Result<Vec<String>, ApiError> {
+    let user = session_end_user(session).filter(|_| session.connection_id.is_none());
+    let Some(user) = user else { return Ok(Vec::new()) };
+    let keys =
+        end_users::list_connected_since(&app.db, session.environment_id, &user, session.created_at).await?;
+    let allowed = session.allowed_integrations.as_deref().unwrap_or_default();
+    Ok(keys.into_iter().filter(|key| allowed.is_empty() || allowed.contains(key)).collect())
 }
 
 fn open_defaults(

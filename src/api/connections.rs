@@ -13,11 +13,11 @@ mod view;
 
 use serde_json::{Map, Value, json};
 
-pub use change::{delete_connection, update_connection};
+pub use change::{ConnectionPatch, delete_connection, remove, store_patch, update_connection};
 pub use flat_import::import_flat_connection;
 pub use import::import_connection;
 pub use list::list_connections;
-pub use metadata::{merge_metadata, set_metadata};
+pub use metadata::{Write, merge_metadata, set_metadata, store as store_metadata};
 pub use metadata_of_one::{merge_metadata_of_one, set_metadata_of_one};
 pub use operations::operations;
 pub use read::get_connection;

@@ -80,9 +80,13 @@ pub async fn connect_api_key(
     PathTree(path): PathTree,
     JsonBody(body): JsonBody,
 ) -> Result<Json<ConnectionIds>, ApiError> {
-    let credentials = read_object(body.as_ref(), read_api_key).in_body()?;
-    let attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::ApiKey, Legacy::No).await?;
-    attempt.verify_and_store(&app, &credentials).await
+    let operation = caller.operation.clone();
+    let connect = async {
+        let credentials = read_object(body.as_ref(), read_api_key).in_body()?;
+        let attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::ApiKey, Legacy::No).await?;
+        attempt.verify_and_store(&app, &credentials).await
+    };
+    operation.attempt(connect).await
 }
 
 /// Connects with a username and a password, after the provider accepted them.
@@ -93,9 +97,13 @@ pub async fn connect_basic(
     PathTree(path): PathTree,
     JsonBody(body): JsonBody,
 ) -> Result<Json<ConnectionIds>, ApiError> {
-    let credentials = read_object(body.as_ref(), read_basic).in_body()?;
-    let attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::Basic, Legacy::No).await?;
-    attempt.verify_and_store(&app, &credentials).await
+    let operation = caller.operation.clone();
+    let connect = async {
+        let credentials = read_object(body.as_ref(), read_basic).in_body()?;
+        let attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::Basic, Legacy::No).await?;
+        attempt.verify_and_store(&app, &credentials).await
+    };
+    operation.attempt(connect).await
 }
 
 /// Connects to a provider that wants no credentials.
@@ -106,9 +114,13 @@ pub async fn connect_unauthenticated(
     PathTree(path): PathTree,
     JsonBody(body): JsonBody,
 ) -> Result<Json<ConnectionIds>, ApiError> {
-    read_nothing(body.as_ref()).in_body()?;
-    let attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::None, Legacy::No).await?;
-    attempt.store(&app, &Credentials::None).await
+    let operation = caller.operation.clone();
+    let connect = async {
+        read_nothing(body.as_ref()).in_body()?;
+        let attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::None, Legacy::No).await?;
+        attempt.store(&app, &Credentials::None).await
+    };
+    operation.attempt(connect).await
 }
 
 /// Wire: codes of modes have the old envelope; what every mode answers alike has the new one.

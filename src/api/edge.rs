@@ -1,18 +1,22 @@
 //! What every answer has: a request id, CORS and security headers, rate-limit headers, and a 500 instead of a torn
 //! connection when a handler panics. One middleware, because the proxy's hot path passes it.
 
+use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
+use std::time::Instant;
 
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 
 use super::cli_version::check_maximum;
+use super::client_address::address_of;
 use super::cors::Cors;
 use crate::app::{App, SharedApp};
+use crate::audit::{self, Call};
 use crate::error::{ApiError, REQUEST_ID};
 use crate::limiter::Usage;
 
@@ -54,46 +58,113 @@ impl RateLimitSlot {
     }
 }
 
-/// Marks an answer that came from a provider through the proxy: its headers win over ours, those about security apart.
-#[derive(Clone, Copy)]
-pub struct FromProvider;
+/// What a handler answered.
+pub struct Handled {
+    pub response: Response,
+    /// It came from a provider through the proxy: its headers win over ours, those about security apart.
+    pub is_providers: bool,
+}
+
+impl From<Response> for Handled {
+    fn from(response: Response) -> Self {
+        Handled { response, is_providers: false }
+    }
+}
 
 /// The middleware around every route.
 pub async fn edge(State(app): State<SharedApp>, request: Request, next: Next) -> Response {
-    around(&app, request, |request| next.run(request)).await
+    let call = call_of(&app, &request);
+    around(&app, route_of(&request), request, |request| audit::within(call, next.run(request))).await
+}
+
+/// The pattern of the request's route, as the metrics call it.
+fn route_of(request: &Request) -> &'static str {
+    static PATTERNS: LazyLock<HashSet<&'static str>> =
+        LazyLock::new(|| super::patterns().into_iter().collect());
+    let matched = request.extensions().get::<MatchedPath>();
+    matched.and_then(|matched| PATTERNS.get(matched.as_str())).copied().unwrap_or("elsewhere")
+}
+
+/// Who the audit trail says changed something; proxied calls, which change nothing here, go without.
+fn call_of(app: &App, request: &Request) -> Call {
+    let hops = app.config.http.trusted_proxy_hops;
+    let address = address_of(request.headers(), request.extensions(), hops);
+    Call::of_api(address, user_agent(request.headers()))
+}
+
+fn user_agent(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok())
 }
 
 /// What the middleware does, for a handler that is reached without the router.
-pub async fn around<F, H>(app: &SharedApp, mut request: Request, handle: H) -> Response
+pub async fn around<F, H>(app: &SharedApp, route: &'static str, request: Request, handle: H) -> Response
+where
+    H: FnOnce(Request) -> F,
+    F: Future<Output: Into<Handled>>,
+{
+    let cors = Cors::of(request.uri().path());
+    around_with(app, route, cors, request, handle).await
+}
+
+/// The same for pages that no other origin may read.
+pub async fn around_pages<F, H>(app: &SharedApp, request: Request, handle: H) -> Response
 where
     H: FnOnce(Request) -> F,
     F: Future<Output = Response>,
 {
+    let hops = app.config.http.trusted_proxy_hops;
+    let address = address_of(request.headers(), request.extensions(), hops);
+    let call = Call::of_browser(address, user_agent(request.headers()));
+    let handle = |request| audit::within(call, handle(request));
+    around_with(app, "dashboard", Cors::OwnOrigin, request, handle).await
+}
+
+async fn around_with<F, H>(
+    app: &SharedApp,
+    route: &'static str,
+    cors: Cors,
+    mut request: Request,
+    handle: H,
+) -> Response
+where
+    H: FnOnce(Request) -> F,
+    F: Future<Output: Into<Handled>>,
+{
+    let started = Instant::now();
     let id = request_id(app, request.headers());
-    let cors = Cors::of(request.uri().path());
     if let Some(answer) = answer_early(app, cors, &request) {
-        return finish(app, cors, answer, &id, &RateLimitSlot::default());
+        return finish(app, cors, answer.into(), id, &RateLimitSlot::default());
     }
     let slot = RateLimitSlot::default();
     request.extensions_mut().insert(slot.clone());
     let logged = tracing::enabled!(tracing::Level::DEBUG)
-        .then(|| (request.method().clone(), request.uri().path().to_owned()));
+        .then(|| (request.method().clone(), logged_path(request.uri().path())));
     let handled = REQUEST_ID.scope(id.clone(), AssertUnwindSafe(handle(request)).catch_unwind()).await;
-    let response = match handled {
-        Ok(response) => response,
+    let handled = match handled {
+        Ok(handled) => handled.into(),
         Err(_) => REQUEST_ID.sync_scope(id.clone(), answer_panic),
     };
     if let Some((method, path)) = logged {
-        let status = response.status().as_u16();
+        let status = handled.response.status().as_u16();
         tracing::debug!(
-            request.id = id, http.method = %method, http.path = path, http.status = status, "request"
+            request.id = id.to_str().unwrap_or_default(), http.method = %method, http.path = path, http.status = status, "request"
         );
     }
-    finish(app, cors, response, &id, &slot)
+    app.metrics.note_request(route, handled.response.status(), started.elapsed());
+    finish(app, cors, handled, id, &slot)
 }
 
-fn answer_panic() -> Response {
-    ApiError::unexpected("a handler panicked").into_response()
+/// A path as the log may have it: links that work once are secrets.
+fn logged_path(path: &str) -> String {
+    let mut segments = path.split('/').skip(1);
+    match segments.next() {
+        Some(area @ ("setup" | "invitation" | "reset")) => format!("/{area}/..."),
+        _ => path.to_owned(),
+    }
+}
+
+fn answer_panic() -> Handled {
+    ApiError::unexpected("a handler panicked").into_response().into()
 }
 
 /// Preflights, and a command line tool that is too new, end before anything is read.
@@ -106,37 +177,40 @@ fn answer_early(app: &App, cors: Cors, request: &Request) -> Option<Response> {
 }
 
 /// The caller's id when it is harmless, else a new one.
-fn request_id(app: &SharedApp, headers: &HeaderMap) -> String {
-    let given = headers.get(X_REQUEST_ID).and_then(|value| value.to_str().ok());
-    let is_harmless = |id: &&str| {
-        (1..=128).contains(&id.len())
-            && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+fn request_id(app: &SharedApp, headers: &HeaderMap) -> HeaderValue {
+    let is_harmless = |id: &&HeaderValue| {
+        let is_harmless = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        (1..=128).contains(&id.len()) && id.as_bytes().iter().all(is_harmless)
     };
-    given.filter(is_harmless).map_or_else(|| app.rng.uuid().to_string(), str::to_owned)
+    headers.get(X_REQUEST_ID).filter(is_harmless).cloned().unwrap_or_else(|| new_request_id(app))
 }
 
-fn finish(app: &App, cors: Cors, mut response: Response, id: &str, slot: &RateLimitSlot) -> Response {
-    let from_provider = response.extensions().get::<FromProvider>().is_some();
+fn new_request_id(app: &App) -> HeaderValue {
+    let mut buffer = uuid::Uuid::encode_buffer();
+    let text = app.rng.uuid().hyphenated().encode_lower(&mut buffer);
+    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""))
+}
+
+fn finish(app: &App, cors: Cors, handled: Handled, id: HeaderValue, slot: &RateLimitSlot) -> Response {
+    let Handled { mut response, is_providers } = handled;
     let headers = response.headers_mut();
     // One growth instead of several.
     headers.reserve(16);
-    if let Ok(value) = HeaderValue::from_str(id) {
-        let name = if headers.contains_key(X_REQUEST_ID) { OWN_REQUEST_ID } else { X_REQUEST_ID };
-        headers.insert(name, value);
-    }
+    let name = if headers.contains_key(X_REQUEST_ID) { OWN_REQUEST_ID } else { X_REQUEST_ID };
+    headers.insert(name, id);
     cors.add_to(headers, app);
     for (name, value) in SECURITY_HEADERS {
-        if from_provider {
+        if is_providers {
             // They are about this origin, of which a provider knows nothing.
             headers.insert(name, value);
         } else {
             headers.entry(name).or_insert(value);
         }
     }
-    if !from_provider && headers.get(header::CONTENT_TYPE).is_some_and(|value| value == "application/json") {
+    if !is_providers && headers.get(header::CONTENT_TYPE).is_some_and(|value| value == "application/json") {
         headers.insert(header::CONTENT_TYPE, JSON);
     }
-    if let Some(usage) = slot.told().filter(|_| !from_provider) {
+    if let Some(usage) = slot.told().filter(|_| !is_providers) {
         add_rate_limit(headers, usage, app);
     }
     response

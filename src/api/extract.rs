@@ -16,6 +16,7 @@ use super::input::{Issues, formats, parse_query};
 use super::json::ParsedBody;
 use super::scope::Scope;
 use crate::app::{App, SharedApp};
+use crate::audit::{self, Actor};
 use crate::config::is_uuid_v4;
 use crate::db::connect_sessions::{self, ConnectSession};
 use crate::db::environments::{self, Environment};
@@ -238,13 +239,20 @@ fn is_script(headers: &HeaderMap) -> bool {
 }
 
 /// The owner of the API key in the `Authorization` header.
-pub(super) async fn authenticate_key(parts: &Parts, app: &App) -> Result<Arc<KeyIdentity>, ApiError> {
+pub(super) async fn authenticate_key(parts: &Parts, app: &SharedApp) -> Result<Arc<KeyIdentity>, ApiError> {
     throttle_guessing(parts, app)?;
     let found = match bearer(&parts.headers) {
         Ok(secret) => find_key(app, secret, is_script(&parts.headers)).await,
         Err(error) => Err(error),
     };
-    found.inspect_err(|error| note_failure(parts, app, error))
+    found
+        .inspect(|key| audit::note_actor(|| key_actor(key)))
+        .inspect_err(|error| note_failure(parts, app, error))
+}
+
+fn key_actor(key: &KeyIdentity) -> Actor {
+    let environment = key.environment.as_ref().map_or("", |environment| environment.name.as_str());
+    key.key_id.map_or_else(|| Actor::provisioned_key(environment), Actor::api_key)
 }
 
 async fn authenticate_session(
@@ -262,7 +270,7 @@ async fn authenticate_session(
     Ok(SessionToken { session, environment })
 }
 
-async fn find_key(app: &App, secret: &str, is_script: bool) -> Result<Arc<KeyIdentity>, ApiError> {
+async fn find_key(app: &SharedApp, secret: &str, is_script: bool) -> Result<Arc<KeyIdentity>, ApiError> {
     // Wire: tokens of remote sandboxes have a form of their own, and none is known here.
     if !is_uuid_v4(secret) && !secret.starts_with(SANDBOX_PREFIX) {
         return Err(ApiError::unauthorized("invalid_secret_key_format", "The API key is not a UUID v4."));
@@ -288,6 +296,7 @@ pub async fn find_session(app: &App, token: &str) -> Result<(ConnectSession, Arc
     let environment = environment.ok_or_else(|| {
         ApiError::unauthorized("unknown_account", "The environment does not exist any more.")
     })?;
+    audit::note_actor(|| Actor::connect_session(session.id));
     Ok((session, Arc::new(environment)))
 }
 

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::extract::{find_session, limit, limit_session, note_failure, throttle_guessing};
 use super::input::{formats, parse_query};
+use super::json::ParsedBody;
 use crate::app::{App, SharedApp};
 use crate::crypto::{constant_time_eq, hmac_sha256};
 use crate::db::connect_sessions::ConnectSession;
@@ -19,12 +20,15 @@ use crate::db::environments::{self, Environment};
 use crate::error::ApiError;
 use crate::integrations::open_object;
 use crate::limiter::Bucket;
+use crate::logs::{Kind, NewOperation, Operation};
 
 /// A caller from a browser.
 pub struct FrontendCaller {
     pub environment: Arc<Environment>,
     /// `None`: the caller came with the public key.
     pub session: Option<ConnectSession>,
+    /// What becomes of this call: the session's operation, or one of its own.
+    pub operation: Operation,
 }
 
 /// What a session prescribes for one integration.
@@ -43,6 +47,9 @@ impl FromRequestParts<SharedApp> for FrontendCaller {
         throttle_guessing(parts, app)?;
         let query = parse_query(parts.uri.query().unwrap_or_default().as_bytes());
         let caller = authenticate(app, &query).await;
+        if let (Ok(caller), Some(ParsedBody(Some(body)))) = (&caller, parts.extensions.get::<ParsedBody>()) {
+            caller.operation.hide_body(body);
+        }
         let caller = caller.inspect_err(|error| note_failure(parts, app, error))?;
         match &caller.session {
             Some(session) => limit_session(parts, app, session, &caller.environment).await?,
@@ -172,10 +179,17 @@ fn hmac_digest(key: &str, integration: &str, connection_id: Option<&str>) -> Str
 async fn authenticate(app: &App, query: &Value) -> Result<FrontendCaller, ApiError> {
     if let Some(token) = query_text(query, "connect_session_token") {
         let (session, environment) = find_session(app, token).await?;
-        return Ok(FrontendCaller { environment, session: Some(session) });
+        let operation = app.logs.resume(&session.operation_id, operation_of(&environment));
+        operation.hide(token);
+        return Ok(FrontendCaller { environment, session: Some(session), operation });
     }
     let environment = find_by_public_key(app, query_text(query, "public_key")).await?;
-    Ok(FrontendCaller { environment: Arc::new(environment), session: None })
+    let operation = app.logs.start(operation_of(&environment));
+    Ok(FrontendCaller { environment: Arc::new(environment), session: None, operation })
+}
+
+fn operation_of(environment: &Environment) -> NewOperation {
+    NewOperation::new(Kind::AuthCreateConnection, environment.id)
 }
 
 async fn find_by_public_key(app: &App, given: Option<&str>) -> Result<Environment, ApiError> {

@@ -17,6 +17,7 @@ use self::input::{IntegrationPatch, NewIntegration, QuickstartIntegration, Setti
 pub use self::operations::operations;
 use self::settings::{apply, check_client, default_scopes, merge_values, refused, require_client};
 use self::view::IntegrationBody;
+pub use self::view::{shown_credentials, webhook_url};
 use super::body::{Data, Done};
 use super::extract::{IntoApiError, JsonBody, KeyOrSession, QueryTree, SecretKey};
 use super::input::formats::PROVIDER_CONFIG_KEY;
@@ -26,10 +27,11 @@ use super::scope::{
     IntegrationsCreate, IntegrationsDelete, IntegrationsList, IntegrationsRead, IntegrationsUpdate,
 };
 use crate::app::{App, SharedApp};
+use crate::audit::{self, Action, Event, Target};
 use crate::catalog::Provider;
 use crate::db::changes::{self, ChangeKind};
 use crate::db::integrations::{self as rows, Integration};
-use crate::db::{EnvironmentId, IntegrationId, connections};
+use crate::db::{EnvironmentId, IntegrationId, connections, webhook_handshakes};
 use crate::error::{ApiError, is_constraint};
 use crate::fanout::Wake;
 use crate::integrations::{self, OpenIntegration};
@@ -87,9 +89,15 @@ pub async fn create(
     }
     let mut row = build_row(app, environment, &provider, new)?;
     mcp::register_new(app, environment, &provider, &mut row).await?;
-    rows::insert(&app.db, &row, app.clock.now())
+    let mut transaction = app.db.begin().await?;
+    let stored = rows::insert(&mut *transaction, &row, app.clock.now())
         .await
-        .map_err(|error| if is_constraint(&error, LIVE_KEY) { key_is_taken() } else { error.into() })
+        .map_err(|error| if is_constraint(&error, LIVE_KEY) { key_is_taken() } else { error.into() })?;
+    let event = Event::of_environment(environment, Action::IntegrationCreated);
+    let made = OpenIntegration::open(app, stored.clone())?.audited();
+    audit::record(app, &mut *transaction, event.target(Target::integration(&stored)).made(&made)).await?;
+    transaction.commit().await?;
+    Ok(stored)
 }
 
 /// Judges a new integration without storing it.
@@ -148,6 +156,8 @@ pub async fn get_integration(
     // Wire: without the scope the member is left out, silently.
     if include.credentials && key.identity.has_scope(READ_CREDENTIALS) {
         body = body.with_credentials(&integration);
+        let token = webhook_handshakes::find(&app.db, integration.row.id).await?;
+        body = body.with_verification_token(&app, token.as_deref())?;
     }
     Ok(Json(Data { data: body }))
 }
@@ -204,7 +214,7 @@ pub async fn change(
         check_rename(app, &row, &new_key).await?;
         row.unique_key = new_key;
     }
-    store_change(app, &row).await
+    store_change(app, &integration.audited(), &row).await
 }
 
 /// The row after a change of its settings.
@@ -243,7 +253,7 @@ pub async fn delete_integration(
 /// 404 `not_found`.
 pub async fn remove(app: &App, environment: EnvironmentId, unique_key: &str) -> Result<(), ApiError> {
     let row = find_row(app, environment, unique_key).await?;
-    delete_with_connections(app, environment, row.id).await?;
+    delete_with_connections(app, environment, &row).await?;
     tracing::info!(integration.id = row.id.0, "integration deleted");
     Ok(())
 }
@@ -323,6 +333,7 @@ fn build_row(
         app_link: None,
         custom: None,
         forward_webhooks: true,
+        accept_unverified_webhooks: false,
         created_at: now,
         updated_at: now,
     };
@@ -345,7 +356,7 @@ fn new_key_is_taken() -> ApiError {
     refused("unique_key is used by another integration.")
 }
 
-async fn store_change(app: &App, row: &Integration) -> Result<Integration, ApiError> {
+async fn store_change(app: &App, before: &Value, row: &Integration) -> Result<Integration, ApiError> {
     let now = app.clock.now();
     let mut transaction = app.db.begin().await?;
     let stored = rows::update(&mut *transaction, row, now)
@@ -353,6 +364,10 @@ async fn store_change(app: &App, row: &Integration) -> Result<Integration, ApiEr
         .map_err(|error| if is_constraint(&error, LIVE_KEY) { new_key_is_taken() } else { error.into() })?
         .ok_or_else(unknown_integration)?;
     changes::insert(&mut *transaction, ChangeKind::Integration, row.environment_id, row.id.0, now).await?;
+    let event = Event::of_environment(row.environment_id, Action::IntegrationUpdated);
+    let after = OpenIntegration::open(app, stored.clone())?.audited();
+    let event = event.target(Target::integration(&stored)).changed(before, &after);
+    audit::record(app, &mut *transaction, event).await?;
     transaction.commit().await?;
     app.forget_integration(row.id);
     app.fanout.call(Wake::Feed).await;
@@ -362,8 +377,9 @@ async fn store_change(app: &App, row: &Integration) -> Result<Integration, ApiEr
 async fn delete_with_connections(
     app: &App,
     environment: EnvironmentId,
-    id: IntegrationId,
+    row: &Integration,
 ) -> Result<(), ApiError> {
+    let id = row.id;
     let now = app.clock.now();
     let keep_credentials = app.config.jobs.keep_deleted_credentials;
     let mut transaction = app.db.begin().await?;
@@ -374,6 +390,9 @@ async fn delete_with_connections(
         connections::delete_of_integration(&mut *transaction, environment, id, keep_credentials, now).await?;
     changes::insert(&mut *transaction, ChangeKind::Integration, environment, id.0, now).await?;
     changes::insert_connections(&mut *transaction, environment, &gone, now).await?;
+    let event =
+        Event::of_environment(environment, Action::IntegrationDeleted).target(Target::integration(row));
+    audit::record(app, &mut *transaction, event.with("connections", gone.len())).await?;
     transaction.commit().await?;
     // Its connections are forgotten with it.
     app.forget_integration(id);

@@ -117,7 +117,7 @@ pub fn parse_json(bytes: &[u8]) -> Result<Value, ApiError> {
 }
 
 /// PostgreSQL writes the digits of large numbers out, and those close to the end of the range are not read back.
-fn has_storable_numbers(value: &Value) -> bool {
+pub fn has_storable_numbers(value: &Value) -> bool {
     match value {
         Value::Number(number) => number.as_f64().is_none_or(|number| number.abs() <= LARGEST_NUMBER),
         Value::Array(items) => items.iter().all(has_storable_numbers),

@@ -5,12 +5,12 @@ mod body;
 mod cli_version;
 pub mod client_address;
 mod client_metadata;
-mod connect_sessions;
-mod connections;
+pub mod connect_sessions;
+pub mod connections;
 mod cors;
 mod credentials;
 pub mod edge;
-mod environments;
+pub mod environments;
 pub mod extract;
 pub mod frontend;
 mod functions;
@@ -20,6 +20,8 @@ pub mod integrations;
 pub mod json;
 pub mod last_segment;
 mod loose_body;
+mod metrics;
+mod monogram;
 mod oauth;
 pub mod openapi;
 pub mod operator;
@@ -27,6 +29,7 @@ mod own_environment;
 pub mod path;
 mod pending;
 mod preference;
+mod provider_webhooks;
 mod providers;
 mod proxy;
 pub mod scope;
@@ -49,6 +52,7 @@ use self::scope::{
 };
 use crate::app::SharedApp;
 use crate::connect::{ConnectUi, Mount};
+use crate::dashboard::Dashboard;
 use crate::error::ApiError;
 
 /// A route: its path in axum's syntax and what answers it.
@@ -152,6 +156,10 @@ fn operator_routes() -> Vec<Route> {
             "/api/v1/environments/webhook",
             get(operator::get_webhook_settings).patch(operator::update_webhook_settings),
         ),
+        ("/api/v1/webhook-deliveries", get(operator::list_webhook_deliveries)),
+        ("/api/v1/webhook-deliveries/replay", post(operator::replay_failed_webhook_deliveries)),
+        ("/api/v1/webhook-deliveries/{deliveryId}", get(operator::get_webhook_delivery)),
+        ("/api/v1/webhook-deliveries/{deliveryId}/replay", post(operator::replay_webhook_delivery)),
         (
             "/api/v1/environment/api-keys",
             get(operator::list_environment_keys).post(operator::create_environment_key),
@@ -160,6 +168,14 @@ fn operator_routes() -> Vec<Route> {
         ("/api/v1/environment/webhook-signing-key/rotate", post(operator::rotate_signing_key)),
         ("/api/v1/account/api-keys", get(operator::list_account_keys).post(operator::create_account_key)),
         ("/api/v1/account/api-keys/{keyId}", delete(operator::delete_account_key)),
+        ("/api/v1/jobs", get(operator::get_jobs)),
+        ("/api/v1/audit-trail", get(operator::list_audit_trail)),
+        ("/api/v1/audit-trail/export", get(operator::export_audit_trail)),
+        ("/api/v1/logs/operations", post(operator::list_operations)),
+        ("/api/v1/logs/operations/{operationId}", get(operator::get_operation)),
+        ("/api/v1/logs/messages", post(operator::list_messages)),
+        ("/api/v1/logs/filters", post(operator::list_filters)),
+        ("/api/v1/logs/insights", post(operator::get_insights)),
         ("/api/v1/connect/sessions", post(connect_sessions::create_operator_session)),
         (
             "/api/v1/connect-ui-settings",
@@ -208,21 +224,59 @@ fn plain_routes() -> Vec<Route> {
         ("/images/template-logos/{file}", get(providers::get_template_logo)),
         ("/oauth2/auth/{provider_config_key}", post(credentials::connect_client_credentials)),
         ("/auth/oauth-outbound/{provider_config_key}", post(credentials::connect_oauth_outbound)),
+        ("/webhook/{environmentUuid}/{providerConfigKey}", post(provider_webhooks::receive_provider_webhook)),
     ]
 }
 
-/// The public API: every route with its middleware.
+/// Routes of the operator's own ports.
+fn metrics_routes() -> Vec<Route> {
+    vec![
+        ("/metrics", get(metrics::get_metrics)),
+        ("/prometheus", get(metrics::get_metrics)),
+        ("/health", get(health::get_health)),
+        ("/ready", get(health::get_ready)),
+    ]
+}
+
+/// What answers on a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Surface {
+    /// Everything but the metrics, when the operator's routes have no port of their own.
+    PublicAndOperators,
+    /// What users, their browsers and the customer's backend call.
+    Public,
+    /// The dashboard, the operator's routes and the metrics.
+    Admin,
+    Metrics,
+}
+
+impl Surface {
+    fn is_public(self) -> bool {
+        matches!(self, Surface::PublicAndOperators | Surface::Public)
+    }
+
+    fn has_operators(self) -> bool {
+        matches!(self, Surface::PublicAndOperators | Surface::Admin)
+    }
+}
+
+/// The API of one listener: its routes with their middleware.
 pub struct Api {
     app: SharedApp,
+    surface: Surface,
     router: Router,
     patterns: Vec<&'static str>,
     connect_ui: Option<ConnectUi>,
+    dashboard: Option<Dashboard>,
 }
 
 impl Api {
-    pub fn new(app: SharedApp) -> Self {
-        let connect_ui = ConnectUi::new(&app.config, Mount::MainPort);
-        Api { router: router(app.clone()), patterns: patterns(), connect_ui, app }
+    pub fn new(app: SharedApp, surface: Surface) -> Self {
+        let connect_ui =
+            if surface.is_public() { ConnectUi::new(&app.config, Mount::MainPort) } else { None };
+        let dashboard = surface.has_operators().then(|| Dashboard::new(app.clone()));
+        let router = router(app.clone(), surface);
+        Api { router, patterns: patterns(), surface, connect_ui, dashboard, app }
     }
 
     /// Answers a request. `ALL /proxy/*` (every method, extension methods too) goes around the router: routing and its
@@ -232,19 +286,26 @@ impl Api {
         if let Some(page) = self.connect_ui.as_ref().filter(|page| page.owns(request.uri().path())) {
             return page.answer(request).await;
         }
+        if let Some(dashboard) = self.dashboard.as_ref().filter(|dashboard| dashboard.owns(&request)) {
+            return dashboard.answer(request).await;
+        }
         if let Some(uri) = path::normalize(request.uri(), &self.patterns) {
             *request.uri_mut() = uri;
         }
-        if is_proxied(request.uri().path()) {
-            let handle = |request| proxy::call_proxy(self.app.clone(), request);
-            return edge::around(&self.app, request, handle).await;
+        if self.surface.is_public() && is_proxied(request.uri().path()) {
+            let handle = |request| proxy::call_proxy(&self.app, request);
+            return edge::around(&self.app, PROXY_ROUTE, request, handle).await;
         }
         let Ok(response) = self.router.clone().oneshot(request).await;
         response
     }
 }
 
-fn is_proxied(path: &str) -> bool {
+/// How the metrics call the proxy, which is not a route of the router.
+const PROXY_ROUTE: &str = "/proxy/*";
+
+/// Whether a path, in the spelling of the route list, is the proxy's.
+pub fn is_proxied(path: &str) -> bool {
     path.strip_prefix("/proxy").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
@@ -254,31 +315,41 @@ pub fn patterns() -> Vec<&'static str> {
     routes.map(|(path, _)| path).collect()
 }
 
-fn router(app: SharedApp) -> Router {
-    let mut guarded = Router::new();
-    for (path, methods) in json_routes() {
-        guarded = guarded.route(path, methods.fallback(not_found));
+fn router(app: SharedApp, surface: Surface) -> Router {
+    let mut router = Router::new();
+    if surface.is_public() {
+        let guarded = plain_router(json_routes()).layer(from_fn_with_state(app.clone(), json::json_routes));
+        let plain = plain_router(plain_routes()).layer(from_fn(json::tagged));
+        router = router.merge(guarded).merge(plain);
+    } else {
+        router = router.merge(plain_router(metrics_routes()));
     }
-    let mut operators = Router::new();
-    for (path, methods) in operator_routes() {
+    if surface.has_operators() {
+        router = router.merge(operator_router(&app));
+    }
+    router = if surface.is_public() {
+        router.fallback(websocket::get_elsewhere)
+    } else {
+        router.fallback(not_found)
+    };
+    router.layer(from_fn_with_state(app.clone(), edge::edge)).with_state(app)
+}
+
+fn plain_router(routes: Vec<Route>) -> Router<SharedApp> {
+    let add =
+        |router: Router<SharedApp>, (path, methods): Route| router.route(path, methods.fallback(not_found));
+    routes.into_iter().fold(Router::new(), add)
+}
+
+fn operator_router(app: &SharedApp) -> Router<SharedApp> {
+    let guard = |(path, methods): Route| {
         // The last layer is the first to see a request.
         let methods = methods
             .layer(from_fn_with_state(app.clone(), json::json_routes))
             .layer(from_fn_with_state(app.clone(), operator::authenticated));
-        operators = operators.route(path, methods.fallback(not_found));
-    }
-    let mut plain = Router::new();
-    for (path, methods) in plain_routes() {
-        plain = plain.route(path, methods.fallback(not_found));
-    }
-    let router = guarded
-        .layer(from_fn_with_state(app.clone(), json::json_routes))
-        .merge(operators)
-        .merge(plain.layer(from_fn(json::tagged)));
-    router
-        .fallback(websocket::get_elsewhere)
-        .layer(from_fn_with_state(app.clone(), edge::edge))
-        .with_state(app)
+        (path, methods)
+    };
+    plain_router(operator_routes().into_iter().map(guard).collect())
 }
 
 /// Unknown paths, and known paths with another method: a page for browsers, JSON for everybody else.

@@ -21,6 +21,7 @@ use crate::app::SharedApp;
 use crate::auth::ClientOverride;
 use crate::error::ApiError;
 use crate::integrations::{self, OpenIntegration};
+use crate::logs::LogError;
 use crate::oauth::PopupError;
 use crate::oauth::callback::{self, Callback, CallbackRoute};
 use crate::oauth::popup::{self, SignIn, Started};
@@ -92,11 +93,18 @@ pub async fn get_oauth_connect(
 ) -> Response {
     let integration = query_text(&path, "provider_config_key").unwrap_or_default();
     let attempt = Attempt { integration, query: &query };
-    let (caller, integration) = match attempt.identify(&app, caller).await {
-        Ok(identified) => identified,
+    let caller = match caller {
+        Ok(caller) => caller,
+        Err(error) => return attempt.refuse(&app, error.into(), None, &headers).await,
+    };
+    let operation = caller.operation.clone();
+    operation.hide_named(&query);
+    let integration = match operation.attempt(attempt.identify(&app, &caller)).await {
+        Ok(integration) => integration,
         Err(failed) => return attempt.refuse(&app, failed, None, &headers).await,
     };
-    match attempt.start(&app, &caller, &integration).await {
+    operation.about_integration(&integration);
+    match operation.attempt(attempt.start(&app, &caller, &integration)).await {
         Ok(started) => redirect(&app, &started, &headers),
         Err(failed) => attempt.refuse(&app, failed, Some(&integration), &headers).await,
     }
@@ -138,6 +146,15 @@ enum Failed {
     Popup(PopupError),
 }
 
+impl From<&Failed> for LogError {
+    fn from(failed: &Failed) -> Self {
+        match failed {
+            Failed::Api(error) => error.into(),
+            Failed::Popup(error) => error.into(),
+        }
+    }
+}
+
 impl From<ApiError> for Failed {
     fn from(error: ApiError) -> Self {
         Failed::Api(error)
@@ -151,17 +168,11 @@ impl From<PopupError> for Failed {
 }
 
 impl Attempt<'_> {
-    /// Who calls, and for which integration: the first checks of the route, in the order of the wire.
-    async fn identify(
-        &self,
-        app: &App,
-        caller: Result<FrontendCaller, ApiError>,
-    ) -> Result<(FrontendCaller, OpenIntegration), Failed> {
-        let caller = caller?;
+    /// Whether the caller may, and for which integration: the first checks of the route, in the order of the wire.
+    async fn identify(&self, app: &App, caller: &FrontendCaller) -> Result<OpenIntegration, Failed> {
         let chosen = caller.chosen_connection_id(self.query)?;
         caller.check_hmac(app, self.query, self.integration, chosen).map_err(hmac_failure)?;
-        let integration = self.find_integration(app, &caller).await?;
-        Ok((caller, integration))
+        self.find_integration(app, caller).await
     }
 
     /// The other checks, and the redirect.
@@ -177,6 +188,7 @@ impl Attempt<'_> {
         }
         caller.check_allowed(self.integration)?;
         let connection_id = caller.connection_id(app, query_text(self.query, "connection_id")).await?;
+        caller.operation.about_connection(None, &connection_id);
         let sign_in = self.sign_in(app, caller, integration, &connection_id)?;
         Ok(popup::begin(app, sign_in).await?)
     }
@@ -225,6 +237,7 @@ impl Attempt<'_> {
                 client_secret: take_text(&mut credentials, "oauth_client_secret_override"),
             },
             refresh_token: take_text(&mut credentials, "oauth_refresh_token_override"),
+            operation: &caller.operation,
         })
     }
 

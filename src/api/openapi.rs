@@ -20,7 +20,8 @@ pub use self::operation::{Caller, Operation};
 pub use self::tag::Tag;
 use super::{
     api_keys, client_metadata, connect_sessions, connections, credentials, environments, functions, health,
-    integrations, json_routes, oauth, own_environment, pending, providers, proxy, telemetry, websocket,
+    integrations, json_routes, oauth, own_environment, pending, provider_webhooks, providers, proxy,
+    telemetry, websocket,
 };
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(build);
@@ -59,6 +60,7 @@ pub fn operations() -> Vec<Operation> {
         oauth::operations(),
         client_metadata::operations(),
         credentials::operations(),
+        provider_webhooks::operations(),
         websocket::operations(),
         health::operations(),
         vec![own],

@@ -2,11 +2,15 @@
 //! password (HTTP basic auth) or with a key of the account. Nobody else learns anything but 401, not even whether the
 //! body was JSON.
 
+mod audit_trail;
 mod connect_ui;
 mod environments;
 pub mod input;
+mod jobs;
 mod keys;
+mod logs;
 mod variables;
+mod webhook_deliveries;
 mod webhooks;
 
 use std::marker::PhantomData;
@@ -20,16 +24,22 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+pub use audit_trail::{export_audit_trail, list_audit_trail};
 pub use connect_ui::{get_connect_ui_settings, put_connect_ui_settings};
 pub use environments::{
     create_environment, delete_environment, get_environment, list_environments, rotate_signing_key,
     update_environment,
 };
+pub use jobs::get_jobs;
 pub use keys::{
     create_account_key, create_environment_key, delete_account_key, delete_environment_key,
     list_account_keys, list_environment_keys,
 };
+pub use logs::{get_insights, get_operation, list_filters, list_messages, list_operations};
 pub use variables::{list_variables, replace_variables};
+pub use webhook_deliveries::{
+    get_webhook_delivery, list_webhook_deliveries, replay_failed_webhook_deliveries, replay_webhook_delivery,
+};
 pub use webhooks::{get_webhook_settings, update_webhook_settings};
 
 use super::client_address::client_address;
@@ -41,6 +51,7 @@ use super::input::formats::ENVIRONMENT_NAME;
 use super::input::read_object;
 use super::scope::Scope;
 use crate::app::{App, SharedApp};
+use crate::audit::{self, Actor};
 use crate::config::DashboardCredentials;
 use crate::crypto::{constant_time_eq, sha256};
 use crate::db::environments::{self as environment_rows, Environment};
@@ -51,7 +62,8 @@ use crate::limiter::Bucket;
 
 /// Wrong passwords that an address may send in a minute: people choose passwords that are easier to guess than keys.
 const PASSWORD_GUESSES: u64 = 30;
-const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"Hitchpost\", charset=\"UTF-8\"");
+/// Asks a browser for name and password.
+pub const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"Hitchpost\", charset=\"UTF-8\"");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// Somebody who proved who they are.
@@ -80,17 +92,29 @@ pub async fn authenticated(State(app): State<SharedApp>, request: Request, next:
     response
 }
 
-async fn authenticate(parts: &Parts, app: &App) -> Result<Authenticated, ApiError> {
-    let Some(encoded) = basic_credentials(&parts.headers) else {
+async fn authenticate(parts: &Parts, app: &SharedApp) -> Result<Authenticated, ApiError> {
+    let Some(account) = authenticate_password(parts, app).await? else {
         let identity = authenticate_key(parts, app).await?;
         limit_key(parts, app, &identity).await?;
         return Ok(Authenticated::Key(identity));
     };
+    limit(parts, app, Bucket::Secret(account), app.config.limits.per_minute).await?;
+    Ok(Authenticated::Password(account))
+}
+
+/// The account of a caller with the dashboard's name and password; none when the caller sent no password.
+///
+/// # Errors
+/// The password is wrong, none is set, or the address sent too many wrong ones.
+pub async fn authenticate_password(parts: &Parts, app: &App) -> Result<Option<AccountId>, ApiError> {
+    let Some(encoded) = basic_credentials(&parts.headers) else { return Ok(None) };
     throttle_passwords(parts, app)?;
     let account =
         find_account(app, encoded).await.inspect_err(|error| note_wrong_password(parts, app, error))?;
-    limit(parts, app, Bucket::Secret(account), app.config.limits.per_minute).await?;
-    Ok(Authenticated::Password(account))
+    if let Some(credentials) = &app.config.dashboard.credentials {
+        audit::note_actor(|| Actor::user(&credentials.username, &credentials.username));
+    }
+    Ok(Some(account))
 }
 
 /// What follows the scheme `Basic` (RFC 7617); `None` for other schemes and for none.
@@ -147,7 +171,7 @@ fn note_wrong_password(parts: &Parts, app: &App, error: &ApiError) {
     let address = client_address(parts, app.config.http.trusted_proxy_hops);
     if let Some(address) = address.filter(|_| error.status() == StatusCode::UNAUTHORIZED) {
         app.limiter.take_alone(Bucket::FailedPassword(address), 1, password_limit(app), app.clock.now());
-        tracing::warn!(client.address = %address, "wrong credentials for the operator's routes");
+        tracing::warn!(client.address = %address, "wrong credentials for the operator's routes or the dashboard");
     }
 }
 
@@ -201,11 +225,15 @@ impl<S: Scope> FromRequestParts<SharedApp> for OperatorOf<S> {
         let QueryTree(query) = QueryTree::from_request_parts(parts, app).await?;
         let name =
             read_object(Some(&query), |query| query.required_text("env", &ENVIRONMENT_NAME)).in_query()?;
-        let found = environment_rows::find_named(&app.db, operator.account_id, &name).await?;
-        let environment =
-            found.ok_or_else(|| ApiError::not_found(format!("There is no environment {name}.")))?;
+        let environment = find_environment(app, operator.account_id, &name).await?;
         Ok(OperatorOf { environment, scope: PhantomData })
     }
+}
+
+/// The environment of that name.
+async fn find_environment(app: &App, account: AccountId, name: &str) -> Result<Environment, ApiError> {
+    let found = environment_rows::find_named(&app.db, account, name).await?;
+    found.ok_or_else(|| ApiError::not_found(format!("There is no environment {name}.")))
 }
 
 #[cfg(test)]

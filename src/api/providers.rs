@@ -10,11 +10,11 @@ use super::extract::{AnyAddress, IntoApiError, KeyOrSession, PathTree, QueryTree
 use super::input::formats::{PROVIDER_CONFIG_KEY, PROVIDER_NAME};
 use super::input::{ObjectReader, TextRule, read_nothing, read_object};
 use super::last_segment::LastSegment;
+use super::monogram::monogram;
 use super::openapi::{Caller, Operation, Tag};
 use super::preference::{preferred_coding, preferred_language};
 use super::scope::AnyInEnvironment;
 use crate::app::SharedApp;
-use crate::crypto::sha256;
 use crate::error::ApiError;
 use crate::published::PreparedBody;
 
@@ -164,40 +164,4 @@ pub async fn get_template_logo(
     let title = catalog.get(name).map_or(name, |provider| &provider.display_name);
     let headers = [(header::CONTENT_TYPE, "image/svg+xml"), (header::CACHE_CONTROL, "public, max-age=3600")];
     Ok((headers, monogram(name, title)).into_response())
-}
-
-/// The colour follows from the name, so that a provider looks the same everywhere.
-fn monogram(name: &str, title: &str) -> String {
-    let hue = u32::from(sha256(name.as_bytes())[0]) * 360 / 256;
-    let initials = initials(title);
-    format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 64 64\" role=\"img\">\
-         <rect width=\"64\" height=\"64\" rx=\"12\" fill=\"hsl({hue},55%,42%)\"/>\
-         <text x=\"32\" y=\"33\" fill=\"#fff\" font-family=\"sans-serif\" font-size=\"28\" font-weight=\"600\" \
-         text-anchor=\"middle\" dominant-baseline=\"central\">{initials}</text></svg>"
-    )
-}
-
-/// The first letter or digit of the first two words; nothing that would need escaping.
-fn initials(title: &str) -> String {
-    let words = title.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-    words.take(2).filter_map(|word| word.chars().next()).flat_map(char::to_uppercase).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn initials_are_letters_and_digits_of_two_words() {
-        for (title, expected) in [
-            ("GitHub", "G"),
-            ("acme-crm", "AC"),
-            ("<b>&x</b> y", "BX"),
-            ("3CX phone system", "3P"),
-            ("--", ""),
-        ] {
-            assert_eq!(initials(title), expected, "{title}");
-        }
-    }
 }

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::edge::FromProvider;
+use super::edge::Handled;
 use super::extract::{IntoApiError, SecretKey};
 use super::input::shape::text;
 use super::input::{Issue, IssueCode, Issues, TextRule, formats};
@@ -99,8 +99,11 @@ fn describe(operation: Operation) -> Operation {
 }
 
 /// Calls the provider's API with the credentials of a connection and streams its answer back.
-pub async fn call_proxy(app: SharedApp, request: Request) -> Response {
-    answer(&app, request).await.unwrap_or_else(IntoResponse::into_response)
+pub async fn call_proxy(app: &SharedApp, request: Request) -> Handled {
+    match answer(app, request).await {
+        Ok(response) => Handled { response, is_providers: true },
+        Err(error) => error.into_response().into(),
+    }
 }
 
 async fn answer(app: &SharedApp, request: Request) -> Result<Response, ProxyError> {
@@ -115,9 +118,7 @@ async fn answer(app: &SharedApp, request: Request) -> Result<Response, ProxyErro
         endpoint: endpoint(&parts.uri),
         headers: &parts.headers,
     };
-    let mut response = proxy::call(app, call, body).await?;
-    response.extensions_mut().insert(FromProvider);
-    Ok(response)
+    proxy::call(app, call, body).await
 }
 
 /// Path and query below `/proxy`, undecoded.

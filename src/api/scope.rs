@@ -32,6 +32,7 @@ scopes! {
     ConnectSessionsWrite: ["connect_sessions:write"];
     VariablesRead: ["variables:read"];
     SigningKeyRotate: ["webhook_signing_key:rotate"];
+    LogsRead: ["logs:read"];
     RecordsRead: ["records:read"];
     RecordsWrite: ["records:write"];
     ActionsExecute: ["actions:execute"];

@@ -1,15 +1,18 @@
 //! Events that Connect UI and the command line tool report (`spec` http-api, sections 10.5 and 17.4).
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, header};
 use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
 
-use super::extract::{AnyAddress, BodySession, IntoApiError, JsonBody, QueryTree};
+use super::extract::{AnyAddress, BodySession, IntoApiError, JsonBody, QueryTree, SessionToken};
 use super::input::formats::PROVIDER_CONFIG_KEY;
 use super::input::{IssueCode, ObjectReader, TextRule, read_nothing, read_object};
 use super::openapi::{Caller, Operation, Tag};
-use crate::app::SharedApp;
+use crate::app::{App, SharedApp};
 use crate::error::ApiError;
+use crate::logs::{Kind, Level, NewOperation};
+use crate::time_format::format_millis_z;
 
 /// How far the clock of a browser may be off.
 const SKEW: TimeDelta = TimeDelta::hours(2);
@@ -50,21 +53,27 @@ const EVENTS: [(&str, Event); 15] = [
 struct Report {
     event: Event,
     integration: Option<String>,
+    /// By the clock of the browser.
+    at: Option<String>,
 }
 
 impl Report {
     fn read(body: &mut ObjectReader<'_>, now: DateTime<Utc>) -> Self {
         body.required_text("token", &TextRule::ANY);
         let event = body.required_one_of("event", &EVENTS);
+        let mut at = None;
         if !body.has("timestamp") {
             body.required_date("timestamp");
-        } else if body.optional_date("timestamp").is_some_and(|time| (time - now).abs() > SKEW) {
+        } else {
+            at = body.optional_date("timestamp");
+        }
+        if at.is_some_and(|time| (time - now).abs() > SKEW) {
             body.issue(IssueCode::Custom, "timestamp", "is more than 2 hours away from the server's time");
         }
         let integration = body.optional_nested("dimensions", |dimensions| {
             dimensions.optional_text("integration", &PROVIDER_CONFIG_KEY)
         });
-        Report { event, integration: integration.flatten() }
+        Report { event, integration: integration.flatten(), at: at.map(format_millis_z) }
     }
 }
 
@@ -92,6 +101,7 @@ pub async fn report_connect_event(
     State(app): State<SharedApp>,
     BodySession(caller): BodySession,
     QueryTree(query): QueryTree,
+    headers: HeaderMap,
     JsonBody(body): JsonBody,
 ) -> Result<StatusCode, ApiError> {
     read_nothing(Some(&query)).in_query()?;
@@ -104,7 +114,22 @@ pub async fn report_connect_event(
         integration.key = report.integration,
         "Connect UI reported an event"
     );
+    log_report(&app, &caller, &report, &headers);
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// A message of the session's operation; the first one also says which browser it is.
+fn log_report(app: &App, caller: &SessionToken, report: &Report, headers: &HeaderMap) {
+    let new = NewOperation::new(Kind::AuthCreateConnection, caller.environment.id);
+    let operation = app.logs.resume(&caller.session.operation_id, new);
+    let mut details = json!({"event": report.event.name, "integration": report.integration, "at": report.at});
+    if report.event.name == "open" {
+        let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+        details["userAgent"] = agent.into();
+    }
+    let level = if report.event.is_problem { Level::Error } else { Level::Info };
+    operation.tell(level, &format!("Connect UI: {}", report.event.name), details);
+    operation.leave_open();
 }
 
 /// Takes what the command line tool reports about its use, and forgets it. Public, limited by address.

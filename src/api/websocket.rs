@@ -28,7 +28,10 @@ pub fn operations() -> Vec<Operation> {
             .describe("With `Upgrade: websocket` the socket greets with its id and tells the outcome of one sign-in.")
             .tag(Tag::Server)
             .answers_nothing(101, "The socket.")
-            .answers_with(200, "The page.", "text/html", page())
+            .answers_with(200, "The page, where the dashboard is not served.", "text/html", page())
+            .answers_nothing(303, "The way to the dashboard's first page.")
+            .answers_with(401, "The dashboard asks for a name and a password.", "text/html", page())
+            .answers_with(403, "The dashboard is closed.", "text/html", page())
             .answers_with(400, "A malformed upgrade.", "text/plain", page())
             .answers_with(426, "The connection cannot be upgraded.", "text/plain", page())
             .refuses(404, &["not_found"]),

@@ -16,6 +16,7 @@ mod position;
 mod proxy;
 #[cfg(test)]
 mod tests;
+mod webhook;
 
 use std::collections::HashSet;
 
@@ -234,6 +235,7 @@ fn check(name: &str, definition: &Map<String, Value>, own: &dyn Fn(&str) -> bool
     names::check(&entry, &mut notes);
     fields::check(&entry, &mut notes);
     proxy::check(&entry, &mut notes);
+    webhook::check(&entry, &mut notes);
     if let Some((path, message)) = blame::blame(entry.name, definition) {
         add_refusal(path, message, &mut notes);
     }

@@ -273,6 +273,10 @@ mod tests {
             let Some(mode) = provider.mode() else { panic!("{} has an unknown mode", provider.name) };
             *counts.entry(mode.as_str()).or_default() += 1;
             provider.raw.iter().for_each(|(key, value)| assert_templates_compile(key, value));
+            let script = provider.webhook_routing_script.as_deref().unwrap_or_default();
+            // How these two sign is not documented in public.
+            let is_unknown = ["", "gongWebhookRouting", "granolaWebhookRouting"].contains(&script);
+            assert_eq!(provider.webhook.is_none(), is_unknown, "{}: {script}", provider.name);
         }
         // Version 0.71.10; later versions only add entries.
         let golden = [

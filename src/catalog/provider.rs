@@ -1,13 +1,16 @@
 //! One catalog entry, compiled: typed where Hitchpost acts on a key, verbatim in `raw` for everything else.
 
+use std::sync::Arc;
+
 use chrono::DateTime;
 use indexmap::IndexMap;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
+use super::known_hooks;
 use super::{
-    Assertion, FieldProblem, Fields, Parameters, ProxySection, Signature, SignedToken, TokenRequestMethod,
-    TokenResponse, TokenStep, validate_fields,
+    Assertion, FieldProblem, Fields, HookStep, Parameters, ProxySection, Signature, SignedToken,
+    TokenRequestMethod, TokenResponse, TokenStep, Webhook, validate_fields, webhook::of_script,
 };
 use crate::auth::AuthMode;
 use crate::template::{Context, Escape, Template, UrlError, url_text};
@@ -125,6 +128,8 @@ pub struct Provider {
     // Hooks and incoming webhooks.
     #[serde(default, deserialize_with = "script")]
     pub webhook_routing_script: Option<String>,
+    /// The entry's own section, else that of its routing script.
+    pub webhook: Option<Arc<Webhook>>,
     #[serde(default)]
     pub webhook_user_defined_secret: bool,
     #[serde(default)]
@@ -139,6 +144,12 @@ pub struct Provider {
     pub pre_connection_deletion_script: Option<String>,
     #[serde(default, deserialize_with = "script")]
     pub credentials_verification_script: Option<String>,
+    /// What is asked and kept after a connection was made or authorized again; absent: what the script of that name does.
+    #[serde(default)]
+    pub post_connection: Vec<HookStep>,
+    /// What is asked before a connection is deleted.
+    #[serde(default)]
+    pub pre_deletion: Vec<HookStep>,
     /// Connection config names that hooks set.
     #[serde(default)]
     pub connection_configuration: Vec<String>,
@@ -241,8 +252,41 @@ impl Provider {
         let definition = Value::Object(without_nulls(&raw));
         let mut provider: Provider = serde_json::from_value(definition).map_err(|error| error.to_string())?;
         provider.name = name.to_owned();
+        if provider.webhook.is_none() {
+            provider.webhook = provider.webhook_routing_script.as_deref().and_then(of_script);
+        }
         provider.raw = raw;
+        provider.check_hooks()?;
+        provider.adopt_known_hooks();
         Ok(provider)
+    }
+
+    fn check_hooks(&self) -> Result<(), String> {
+        for (key, steps) in [("post_connection", &self.post_connection), ("pre_deletion", &self.pre_deletion)]
+        {
+            for (index, step) in steps.iter().enumerate() {
+                step.check().map_err(|problem| format!("{key}[{index}]: {problem}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the entry names by script, where it does not say it itself.
+    fn adopt_known_hooks(&mut self) {
+        let known = |script: &Option<String>| known_hooks::find(script.as_deref()?, &self.name);
+        let after = known(&self.post_connection_script).filter(|_| self.post_connection.is_empty());
+        let before = known(&self.pre_connection_deletion_script).filter(|_| self.pre_deletion.is_empty());
+        let check = known(&self.credentials_verification_script).and_then(|hook| hook.verification.as_ref());
+        if let Some(hook) = after {
+            self.post_connection.clone_from(&hook.post_connection);
+        }
+        if let Some(hook) = before {
+            self.pre_deletion.clone_from(&hook.pre_deletion);
+        }
+        // Wire: the script comes before the section.
+        if let (Some(check), Some(proxy)) = (check, &mut self.proxy) {
+            proxy.verification = Some(check.clone());
+        }
     }
 
     /// The auth mode, when this server can act on it.

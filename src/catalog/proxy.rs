@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Parameters, Retry};
+use super::{CallMethod, Parameter, Parameters, Retry, ValidWhen};
 use crate::template::Template;
 
 /// How proxied calls to a provider are made (`spec` providers, section 5).
@@ -29,24 +29,26 @@ pub struct ProxySection {
     pub forward_headers_on_redirect: bool,
 }
 
-/// A call that succeeds when the credentials are good: the first 2xx among `endpoints` decides.
+/// A call that succeeds when the credentials are good: the first good answer among those of `endpoints` decides.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Verification {
     #[serde(default)]
     pub endpoints: Vec<Template>,
     #[serde(default)]
-    pub method: VerificationMethod,
+    pub method: CallMethod,
     /// Sent as caller headers are: they win over `proxy.headers`.
     #[serde(default)]
     pub headers: IndexMap<String, Template>,
     pub data: Option<Map<String, Value>>,
+    /// A body of templates, instead of `data` and `proxy.body`.
+    pub json: Option<Parameter>,
+    #[serde(default)]
+    pub form: Parameters,
+    /// The tree of a document.
+    #[serde(default)]
+    pub xml: Parameters,
     pub base_url_override: Option<Template>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum VerificationMethod {
-    #[default]
-    Get,
-    Post,
+    /// What a good answer looks like.
+    #[serde(default)]
+    pub valid_when: ValidWhen,
 }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use crate::app::App;
+use crate::audit::{self, Call};
 use crate::auth::scopes;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -59,7 +60,8 @@ async fn create(app: &App, args: &CreateArgs) -> Result<Secret, StartError> {
     let account_id = account.ok_or_else(|| StartError("The database has no account.".into()))?;
     let owner = KeyOwner { account_id, environment_id: None };
     let new = NewApiKey { display_name: &args.name, scopes: &args.scopes, secret: None };
-    let created = create_api_key(app, owner, new).await?;
+    let call = Call::of_process("hitchpost account-key create");
+    let created = audit::within(call, create_api_key(app, owner, new)).await?;
     Ok(created.secret)
 }
 

@@ -63,7 +63,7 @@ async fn open(config: &Config, name: &str) -> Result<Source, StartError> {
         oauth_policy: None,
         ..config.outbound.clone()
     };
-    let text = fetch_catalog(&build_egress(&outbound)?, url).await;
+    let text = fetch_catalog(&build_egress(&outbound, 0)?, url).await;
     let text = text.map_err(|reason| StartError(format!("{name} cannot be fetched: {reason}.")))?;
     Ok(Source::Text { name: name.to_owned(), text })
 }

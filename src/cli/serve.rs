@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use crate::app::SharedApp;
 use crate::clock::Clock;
 use crate::config::{Config, Settings};
+use crate::members::links;
 use crate::rng::Rng;
 use crate::settings_file::SettingsFile;
 use crate::start::{self, StartError};
@@ -21,6 +22,8 @@ pub async fn serve(settings: Settings, file: Option<SettingsFile>) -> Result<Exi
     let Settings { config, warnings } = settings;
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let listener = bind(&config).await?;
+    let admin = bind_own(&config, config.http.admin_port, "HITCHPOST_ADMIN_PORT").await?;
+    let metrics = bind_own(&config, config.http.metrics_port, "HITCHPOST_METRICS_PORT").await?;
     let connect_ui = bind_connect_ui(&config).await?;
     let database = start::open_database(&config).await?;
     start::prepare_schema(&config, &database).await?;
@@ -28,11 +31,19 @@ pub async fn serve(settings: Settings, file: Option<SettingsFile>) -> Result<Exi
     if let Some(file) = file {
         start::apply_settings(&app, &file).await?;
     }
+    jobs::tidy_logs(&app).await;
     jobs::spawn(&app);
     tell_where(&app);
+    tell_setup_link(&app).await?;
     tokio::spawn(assets::prepare());
     let mut serving = JoinSet::new();
     serving.spawn(server::serve(app.clone(), listener));
+    if let Some(listener) = admin {
+        serving.spawn(server::serve_admin(app.clone(), listener));
+    }
+    if let Some(listener) = metrics {
+        serving.spawn(server::serve_metrics(app.clone(), listener));
+    }
     if let Some(listener) = connect_ui {
         serving.spawn(server::serve_connect_ui(app.clone(), listener));
     }
@@ -56,6 +67,16 @@ async fn bind(config: &Config) -> Result<TcpListener, StartError> {
             "The address {address} cannot be used: {error}. Set SERVER_PORT or HITCHPOST_HOST."
         ))
     })
+}
+
+/// A port of the operator's own, when there is one.
+async fn bind_own(config: &Config, port: Option<u16>, name: &str) -> Result<Option<TcpListener>, StartError> {
+    let Some(port) = port else { return Ok(None) };
+    let address = format!("{}:{port}", config.http.host);
+    let bound = TcpListener::bind(&address).await;
+    bound
+        .map(Some)
+        .map_err(|error| StartError(format!("The address {address} cannot be used: {error}. Set {name}.")))
 }
 
 /// The Connect UI's own port. It is on the main port too, so that a busy one only matters to who asked for it.
@@ -86,6 +107,15 @@ fn tell_where(app: &SharedApp) {
         version = env!("CARGO_PKG_VERSION"),
         "Hitchpost is ready"
     );
+}
+
+/// Prints the link that makes the first account, for as long as there is none. Only here, and not to the log: it is a secret.
+async fn tell_setup_link(app: &SharedApp) -> Result<(), StartError> {
+    let link = links::make_setup_link(app).await.map_err(|error| StartError(error.to_string()))?;
+    if let Some(link) = link {
+        println!("\nMake your account for the dashboard here (this link works once):\n\n    {link}\n");
+    }
+    Ok(())
 }
 
 async fn wait_for_signal() {

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::app::SharedApp;
+use crate::audit::{self, Call};
 use crate::clock::Clock;
 use crate::config::{Config, Lookup};
 use crate::db::{accounts, pool};
@@ -78,7 +79,8 @@ async fn run(app: &SharedApp, plan: Plan) -> Result<(), StartError> {
         println!("  {owner}: the secret of API key {} is {} (shown once)", key.name, key.secret.expose());
         Ok(())
     };
-    plan.run(app, &mut tell).await.map_err(StartError)
+    let call = Call::of_process("hitchpost apply");
+    audit::within(call, plan.run(app, &mut tell)).await.map_err(StartError)
 }
 
 /// A dry run must not prepare a database either.

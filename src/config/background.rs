@@ -1,6 +1,8 @@
-//! The catalog, background jobs and the process log.
+//! The catalog, background jobs, the process log and operation logs.
 
 use std::time::Duration;
+
+use chrono::TimeDelta;
 
 use super::reader::Reader;
 
@@ -34,8 +36,11 @@ pub struct JobConfig {
     /// Whether the operator asked for an undo window for deleted connections.
     pub keep_deleted_credentials: bool,
     pub keep_deleted_integrations_days: i32,
+    pub keep_deleted_environments_days: i32,
     pub keep_connect_sessions_days: i32,
     pub keep_oauth_sessions_days: i32,
+    /// Of operations that never ended.
+    pub timeout_operations_every: Duration,
 }
 
 impl JobConfig {
@@ -49,8 +54,27 @@ impl JobConfig {
             keep_deleted_connections_days: days("CRON_DELETE_OLD_CONNECTIONS_MAX_DAYS", 31),
             keep_deleted_credentials: reader.text("CRON_DELETE_OLD_CONNECTIONS_MAX_DAYS").is_some(),
             keep_deleted_integrations_days: days("CRON_DELETE_OLD_CONFIGS_MAX_DAYS", 31),
+            keep_deleted_environments_days: days("CRON_DELETE_OLD_ENVIRONMENTS_MAX_DAYS", 31),
             keep_connect_sessions_days: days("CRON_DELETE_OLD_CONNECT_SESSION_MAX_DAYS", 31),
             keep_oauth_sessions_days: days("CRON_DELETE_OLD_OAUTH_SESSION_MAX_DAYS", 2),
+            timeout_operations_every: minutes("CRON_TIMEOUT_LOGS_MINUTES", 10),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub struct AuditConfig {
+    pub is_enabled: bool,
+    /// `None`: for ever.
+    pub kept: Option<TimeDelta>,
+}
+
+impl AuditConfig {
+    pub(super) fn read(reader: &Reader<'_>) -> Self {
+        let days = i64::try_from(reader.number("HITCHPOST_AUDIT_RETENTION_DAYS", 365)).ok();
+        AuditConfig {
+            is_enabled: reader.bool("FLAG_AUDIT_TRAIL_ENABLED", true),
+            kept: days.filter(|days| *days > 0).and_then(TimeDelta::try_days),
         }
     }
 }
@@ -76,5 +100,37 @@ impl LogConfig {
             _ => LogFormat::Auto,
         };
         LogConfig { level: reader.text("LOG_LEVEL").unwrap_or_else(|| "info".into()).to_lowercase(), format }
+    }
+}
+
+/// What is stored of operations, and for how long.
+#[derive(Debug, Clone)]
+pub struct OperationLogConfig {
+    pub enabled: bool,
+    pub retention: TimeDelta,
+    /// Of every hundred successful proxied calls.
+    pub proxy_success_pct: u8,
+    /// Of successful proxied calls.
+    pub proxy_success_retention: TimeDelta,
+    /// Of all partitions, in bytes.
+    pub max_size: u64,
+}
+
+impl OperationLogConfig {
+    pub(super) fn read(reader: &Reader<'_>) -> Self {
+        // Longer than anybody keeps logs, and short enough for dates to be computed.
+        const MOST_DAYS: u64 = 3650;
+        let days = |name, default| reader.number(name, default).clamp(1, MOST_DAYS);
+        let retention = days("NANGO_LOGS_ES_RETENTION_DAYS", 15);
+        let of_successes = days("HITCHPOST_LOG_PROXY_SUCCESS_RETENTION_DAYS", 3).min(retention);
+        let in_days = |days| TimeDelta::days(i64::try_from(days).unwrap_or_default());
+        OperationLogConfig {
+            enabled: reader.bool("NANGO_LOGS_ENABLED", true),
+            retention: in_days(retention),
+            proxy_success_pct: u8::try_from(reader.number("HITCHPOST_LOG_PROXY_SUCCESS_PCT", 100).min(100))
+                .unwrap_or(100),
+            proxy_success_retention: in_days(of_successes),
+            max_size: reader.size("HITCHPOST_LOGS_MAX_SIZE", 20 << 30),
+        }
     }
 }

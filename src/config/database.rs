@@ -16,7 +16,6 @@ pub struct DatabaseConfig {
     pub pool_min: u32,
     pub pool_max: u32,
     pub application_name: String,
-    pub statement_cache: usize,
     pub wait: Duration,
     pub migrate_at_start: bool,
 }
@@ -37,7 +36,6 @@ impl DatabaseConfig {
             pool_min: reader.number("NANGO_DB_POOL_MIN", 0) as u32,
             pool_max: reader.number("NANGO_DB_POOL_MAX", 30) as u32,
             application_name: reader.text("NANGO_DB_APPLICATION_NAME").unwrap_or_else(|| "hitchpost".into()),
-            statement_cache: reader.number("HITCHPOST_DB_STATEMENT_CACHE", 100) as usize,
             wait: Duration::from_secs(reader.number("HITCHPOST_DB_WAIT_SECS", 60)),
             migrate_at_start: reader.bool("NANGO_MIGRATE_AT_START", true),
         }

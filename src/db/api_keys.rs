@@ -30,6 +30,8 @@ pub struct ApiKey {
     pub account_id: AccountId,
     pub environment_id: Option<EnvironmentId>,
     pub scopes: Vec<String>,
+    /// A replaced key works until then.
+    pub expires_at: Option<DateTime<Utc>>,
 }
 
 pub struct NewKey<'a> {
@@ -61,7 +63,7 @@ pub async fn insert(db: impl PgExecutor<'_>, new: NewKey<'_>) -> sqlx::Result<Ap
     .await
 }
 
-/// The live key with one of these hashes (one for each key of the encryption ring).
+/// The key with one of these hashes (one for each key of the encryption ring). It may have expired meanwhile.
 pub async fn find_by_hash(
     db: impl PgExecutor<'_>,
     kind: KeyKind,
@@ -70,7 +72,7 @@ pub async fn find_by_hash(
     sqlx::query_as!(
         ApiKey,
         r#"SELECT id AS "id: ApiKeyId", account_id AS "account_id: AccountId",
-                  environment_id AS "environment_id: EnvironmentId", scopes
+                  environment_id AS "environment_id: EnvironmentId", scopes, expires_at
            FROM api_keys WHERE kind = $1 AND lookup_hash = ANY($2) AND deleted_at IS NULL LIMIT 1"#,
         kind.as_str(),
         hashes
@@ -84,12 +86,14 @@ pub async fn count(
     db: impl PgExecutor<'_>,
     account: AccountId,
     environment: Option<EnvironmentId>,
+    now: DateTime<Utc>,
 ) -> sqlx::Result<i64> {
     let count = sqlx::query_scalar!(
         "SELECT count(*) FROM api_keys WHERE account_id = $1 AND environment_id IS NOT DISTINCT FROM $2
-             AND kind = 'api' AND deleted_at IS NULL",
+             AND kind = 'api' AND deleted_at IS NULL AND (expires_at IS NULL OR expires_at > $3)",
         account as AccountId,
-        environment as Option<EnvironmentId>
+        environment as Option<EnvironmentId>,
+        now
     )
     .fetch_one(db)
     .await?;
@@ -115,26 +119,26 @@ pub async fn is_name_taken(
     Ok(found.unwrap_or_default())
 }
 
-/// Revokes an API key of an environment, or without one of the account; `false` when there is no such live key.
+/// Revokes an API key of an environment, or without one of the account, and returns its name; `None` when there is no such
+/// live key.
 pub async fn delete(
     db: impl PgExecutor<'_>,
     account: AccountId,
     environment: Option<EnvironmentId>,
     id: ApiKeyId,
     now: DateTime<Utc>,
-) -> sqlx::Result<bool> {
-    let result = sqlx::query!(
+) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar!(
         "UPDATE api_keys SET deleted_at = $4
          WHERE account_id = $1 AND environment_id IS NOT DISTINCT FROM $2 AND id = $3
-           AND kind = 'api' AND deleted_at IS NULL",
+           AND kind = 'api' AND deleted_at IS NULL RETURNING display_name",
         account as AccountId,
         environment as Option<EnvironmentId>,
         id as ApiKeyId,
         now
     )
-    .execute(db)
-    .await?;
-    Ok(result.rows_affected() == 1)
+    .fetch_optional(db)
+    .await
 }
 
 /// A live API key as lists show it; never its secret.
@@ -146,6 +150,8 @@ pub struct ListedKey {
     pub lookup_hash: Vec<u8>,
     pub last_used_at: Option<DateTime<Utc>>,
     pub created_at: DateTime<Utc>,
+    /// A replaced key works until then.
+    pub expires_at: Option<DateTime<Utc>>,
 }
 
 /// The live API keys of an environment, or without one of the account, oldest first.
@@ -153,55 +159,88 @@ pub async fn list(
     db: impl PgExecutor<'_>,
     account: AccountId,
     environment: Option<EnvironmentId>,
+    now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<ListedKey>> {
     sqlx::query_as!(
         ListedKey,
-        r#"SELECT id AS "id: ApiKeyId", display_name, scopes, lookup_hash, last_used_at, created_at FROM api_keys
+        r#"SELECT id AS "id: ApiKeyId", display_name, scopes, lookup_hash, last_used_at, created_at, expires_at
+           FROM api_keys
            WHERE account_id = $1 AND environment_id IS NOT DISTINCT FROM $2 AND kind = 'api' AND deleted_at IS NULL
+               AND (expires_at IS NULL OR expires_at > $3)
            ORDER BY id"#,
         account as AccountId,
-        environment as Option<EnvironmentId>
+        environment as Option<EnvironmentId>,
+        now
     )
     .fetch_all(db)
     .await
 }
 
-/// Gives a live API key other scopes.
-pub async fn update_scopes(
+/// Lets a live API key work until `expires_at` only, and makes its name free for its successor.
+pub async fn replace(
     db: impl PgExecutor<'_>,
     account: AccountId,
     id: ApiKeyId,
-    scopes: &[String],
+    display_name: &str,
+    expires_at: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "UPDATE api_keys SET scopes = $3 WHERE account_id = $1 AND id = $2 AND deleted_at IS NULL",
+        "UPDATE api_keys SET display_name = $3, expires_at = $4
+         WHERE account_id = $1 AND id = $2 AND deleted_at IS NULL",
         account as AccountId,
         id as ApiKeyId,
-        scopes
+        display_name,
+        expires_at
     )
     .execute(db)
     .await?;
     Ok(())
 }
 
-/// Gives a live API key another secret.
+/// What a key was before a change.
+pub struct OldKey {
+    pub display_name: String,
+    pub scopes: Vec<String>,
+}
+
+/// Gives a live API key other scopes, and returns the old ones.
+pub async fn update_scopes(
+    db: impl PgExecutor<'_>,
+    account: AccountId,
+    id: ApiKeyId,
+    scopes: &[String],
+) -> sqlx::Result<Option<OldKey>> {
+    sqlx::query_as!(
+        OldKey,
+        "UPDATE api_keys k SET scopes = $3
+         FROM (SELECT id, scopes FROM api_keys WHERE account_id = $1 AND id = $2 AND deleted_at IS NULL FOR UPDATE) old
+         WHERE k.id = old.id RETURNING k.display_name, old.scopes",
+        account as AccountId,
+        id as ApiKeyId,
+        scopes
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Gives a live API key another secret, and returns its name.
 pub async fn update_secret(
     db: impl PgExecutor<'_>,
     account: AccountId,
     id: ApiKeyId,
     sealed_secret: &[u8],
     lookup_hash: &[u8],
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        "UPDATE api_keys SET secret = $3, lookup_hash = $4 WHERE account_id = $1 AND id = $2 AND deleted_at IS NULL",
+) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar!(
+        "UPDATE api_keys SET secret = $3, lookup_hash = $4 WHERE account_id = $1 AND id = $2 AND deleted_at IS NULL
+         RETURNING display_name",
         account as AccountId,
         id as ApiKeyId,
         sealed_secret,
         lookup_hash
     )
-    .execute(db)
-    .await?;
-    Ok(())
+    .fetch_optional(db)
+    .await
 }
 
 /// The live webhook signing keys of an environment; there should be exactly one.

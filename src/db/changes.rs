@@ -121,7 +121,7 @@ pub async fn list_since(db: impl PgExecutor<'_>, since: DateTime<Utc>) -> sqlx::
 }
 
 /// Removes changes that every replica has seen long ago.
-pub async fn purge(db: impl PgExecutor<'_>, before: DateTime<Utc>) -> sqlx::Result<()> {
-    sqlx::query!("DELETE FROM changes WHERE created_at < $1", before).execute(db).await?;
-    Ok(())
+pub async fn purge(db: impl PgExecutor<'_>, before: DateTime<Utc>) -> sqlx::Result<u64> {
+    let result = sqlx::query!("DELETE FROM changes WHERE created_at < $1", before).execute(db).await?;
+    Ok(result.rows_affected())
 }

@@ -1,5 +1,7 @@
-//! Connections found by what their config holds: installations, and those that wait for a webhook of their provider.
+//! Connections found by what their config or metadata holds (installations, those that wait for a webhook of their provider,
+//! and those that one is about), and what their config gains and loses.
 
+use serde_json::Value;
 use sqlx::PgExecutor;
 
 use super::connections::Connection;
@@ -56,6 +58,97 @@ pub async fn list_pending(
         environment as EnvironmentId,
         name,
         value
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Merges top-level keys into the connection config and removes others, in one statement.
+pub async fn change(
+    db: impl PgExecutor<'_>,
+    environment: EnvironmentId,
+    id: ConnectionRowId,
+    patch: &Value,
+    removed: &[String],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE connections SET connection_config = (connection_config || $3::jsonb) - $4::text[]
+         WHERE environment_id = $1 AND id = $2 AND deleted_at IS NULL",
+        environment as EnvironmentId,
+        id as ConnectionRowId,
+        patch,
+        removed
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Live connections of an integration whose config has this value, oldest first: `wanted` are the objects with it, as a text
+/// or a number, alone or in a list. Found through `connection_values`.
+pub async fn list_by_config(
+    db: impl PgExecutor<'_>,
+    environment: EnvironmentId,
+    integration: IntegrationId,
+    (name, value): (&str, &str),
+    wanted: &[Value; 4],
+) -> sqlx::Result<Vec<Connection>> {
+    sqlx::query_as!(
+        Connection,
+        r#"SELECT id AS "id: ConnectionRowId", environment_id AS "environment_id: EnvironmentId",
+               integration_id AS "integration_id: IntegrationId", connection_id, credentials, connection_config, metadata,
+               tags, end_user_id AS "end_user_id: EndUserId", webhook_url_override, credentials_expires_at,
+               last_fetched_at, last_refresh_success, last_refresh_failure, refresh_attempts, refresh_exhausted,
+               refresh_lease_owner, refresh_lease_until, refresh_ended_at, refresh_error, created_at, updated_at
+           FROM connections
+           WHERE environment_id = $1 AND integration_id = $2 AND deleted_at IS NULL
+             AND id IN (SELECT v.connection_id FROM connection_values v
+                        WHERE v.integration_id = $2 AND v.hash = hashtextextended('config.' || $3::text || '=' || $4::text, 0))
+             AND (connection_config @> $5 OR connection_config @> $6 OR connection_config @> $7 OR connection_config @> $8)
+           ORDER BY id"#,
+        environment as EnvironmentId,
+        integration as IntegrationId,
+        name,
+        value,
+        wanted[0],
+        wanted[1],
+        wanted[2],
+        wanted[3]
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Live connections of an integration whose metadata has this value, oldest first: `wanted` are the objects with it, as a text
+/// or a number, alone or in a list. Found through `connection_values`.
+pub async fn list_by_metadata(
+    db: impl PgExecutor<'_>,
+    environment: EnvironmentId,
+    integration: IntegrationId,
+    (name, value): (&str, &str),
+    wanted: &[Value; 4],
+) -> sqlx::Result<Vec<Connection>> {
+    sqlx::query_as!(
+        Connection,
+        r#"SELECT id AS "id: ConnectionRowId", environment_id AS "environment_id: EnvironmentId",
+               integration_id AS "integration_id: IntegrationId", connection_id, credentials, connection_config, metadata,
+               tags, end_user_id AS "end_user_id: EndUserId", webhook_url_override, credentials_expires_at,
+               last_fetched_at, last_refresh_success, last_refresh_failure, refresh_attempts, refresh_exhausted,
+               refresh_lease_owner, refresh_lease_until, refresh_ended_at, refresh_error, created_at, updated_at
+           FROM connections
+           WHERE environment_id = $1 AND integration_id = $2 AND deleted_at IS NULL
+             AND id IN (SELECT v.connection_id FROM connection_values v
+                        WHERE v.integration_id = $2 AND v.hash = hashtextextended('metadata.' || $3::text || '=' || $4::text, 0))
+             AND (metadata @> $5 OR metadata @> $6 OR metadata @> $7 OR metadata @> $8)
+           ORDER BY id"#,
+        environment as EnvironmentId,
+        integration as IntegrationId,
+        name,
+        value,
+        wanted[0],
+        wanted[1],
+        wanted[2],
+        wanted[3]
     )
     .fetch_all(db)
     .await

@@ -16,7 +16,8 @@ use super::{EnvironmentId, IntegrationId, integrations};
 
 /// The newest rows on which a filter is tried before its index is asked.
 const NEWEST: i64 = 2_000;
-const ORDER: &str = " ORDER BY c.created_at DESC, c.id DESC LIMIT ";
+const NEWEST_FIRST: &str = " ORDER BY c.created_at DESC, c.id DESC LIMIT ";
+const OLDEST_FIRST: &str = " ORDER BY c.created_at, c.id LIMIT ";
 
 /// Filters of the list; all given ones must match.
 #[derive(Debug, Default)]
@@ -29,8 +30,28 @@ pub struct Filter {
     pub organization_id: Option<String>,
     /// A JSON object of tags that must all be present.
     pub tags: Option<Value>,
+    /// Whether there is an unsolved problem.
+    pub has_errors: Option<bool>,
     pub limit: i64,
     pub offset: i64,
+    /// Where the page begins, for those who do not count with `offset`.
+    pub cursor: Option<Cursor>,
+}
+
+/// Where a page begins, by a row beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cursor {
+    /// Rows older than this one.
+    After(Position),
+    /// The rows just before this one.
+    Before(Position),
+}
+
+/// The place of a row in the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    pub created_at: DateTime<Utc>,
+    pub id: i64,
 }
 
 /// One row of the list.
@@ -76,6 +97,9 @@ pub async fn list(
         }
         return page.query(Reach::Matching).build_query_as().fetch_all(db).await;
     }
+    if filter.cursor.is_some() {
+        return page.query(Reach::Ordered).build_query_as().fetch_all(db).await;
+    }
     let key = (environment, filter.name());
     let (mark, generation) = marks.before(&key, filter.offset, now);
     let page = Page { mark, ..page };
@@ -87,13 +111,22 @@ pub async fn list(
 impl Filter {
     /// The same for every page of a list, and for no other list.
     fn name(&self) -> String {
-        format!("{:?}", (&self.connection_id, &self.integrations, &self.end_user_id))
+        format!("{:?}", (&self.connection_id, &self.integrations, &self.end_user_id, self.has_errors))
     }
 
     /// May the filter match any share of the rows? Ids match few of them, an integration is read in order.
     fn is_of_unknown_size(&self) -> bool {
         let has_one_id = self.connection_id.is_some() || self.end_user_id.is_some();
-        !has_one_id && (self.search.is_some() || self.organization_id.is_some() || self.tags.is_some())
+        let may_match_few = self.search.is_some()
+            || self.organization_id.is_some()
+            || self.tags.is_some()
+            || self.has_errors == Some(true);
+        !has_one_id && may_match_few
+    }
+
+    /// A page that ends at a row is read backwards.
+    fn order(&self) -> &'static str {
+        if matches!(self.cursor, Some(Cursor::Before(_))) { OLDEST_FIRST } else { NEWEST_FIRST }
     }
 }
 
@@ -134,7 +167,11 @@ impl Page<'_> {
                 query.push(") c");
             }
         }
-        query.push(ORDER).push_bind(self.filter.limit).push(" OFFSET ").push_bind(self.skipped());
+        query
+            .push(self.filter.order())
+            .push_bind(self.filter.limit)
+            .push(" OFFSET ")
+            .push_bind(self.skipped());
         query.push(
             ") SELECT c.id, c.connection_id, i.unique_key AS provider_config_key, i.provider, c.tags, c.metadata, c.created_at,
                  COALESCE((SELECT jsonb_agg(jsonb_build_object('type', e.type, 'log_id', e.log_id) ORDER BY e.type)
@@ -165,6 +202,7 @@ impl Page<'_> {
             if of_one_integration {
                 query.push(" AND c.integration_id = wanted.id");
             }
+            self.push_cursor(query);
         };
         match reach {
             Reach::Ordered => {
@@ -174,18 +212,18 @@ impl Page<'_> {
                     query.push(" AND (c.created_at, c.id) <= (").push_bind(mark.created_at);
                     query.push(", ").push_bind(mark.id).push(")");
                 }
-                query.push(ORDER).push_bind(end);
+                query.push(self.filter.order()).push_bind(end);
             }
             Reach::Newest => {
                 query.push("SELECT c.id, c.created_at FROM (");
                 live(query, "c.id, c.created_at, c.connection_id, c.tags, c.end_user_id");
                 // LIMIT 1 keeps the look-ups one by one: hashing all end users would cost more than the page.
-                query.push(ORDER).push_bind(NEWEST).push(
+                query.push(self.filter.order()).push_bind(NEWEST).push(
                     ") c LEFT JOIN LATERAL (SELECT * FROM end_users u WHERE u.id = c.end_user_id LIMIT 1) u ON true
                      WHERE true",
                 );
                 self.push_filters(query, reach);
-                query.push(ORDER).push_bind(end);
+                query.push(self.filter.order()).push_bind(end);
             }
             Reach::Matching => {
                 live(query, "c.id, c.created_at");
@@ -194,6 +232,16 @@ impl Page<'_> {
                 query.push(" OFFSET 0");
             }
         }
+    }
+
+    fn push_cursor(&self, query: &mut QueryBuilder<Postgres>) {
+        let (comparison, position) = match self.filter.cursor {
+            None => return,
+            Some(Cursor::After(position)) => (" AND (c.created_at, c.id) < (", position),
+            Some(Cursor::Before(position)) => (" AND (c.created_at, c.id) > (", position),
+        };
+        query.push(comparison).push_bind(position.created_at).push(", ");
+        query.push_bind(position.id).push(")");
     }
 
     fn push_filters(&self, query: &mut QueryBuilder<Postgres>, reach: Reach) {
@@ -227,6 +275,15 @@ impl Page<'_> {
         }
         if let Some(tags) = &filter.tags {
             query.push(" AND c.tags @> ").push_bind(tags.clone());
+        }
+        match filter.has_errors {
+            Some(true) => {
+                query.push(" AND c.id IN (SELECT e.connection_id FROM connection_errors e)");
+            }
+            Some(false) => {
+                query.push(" AND NOT EXISTS (SELECT FROM connection_errors e WHERE e.connection_id = c.id)");
+            }
+            None => {}
         }
     }
 

@@ -53,10 +53,19 @@ pub struct Upsert<'a> {
     pub now: DateTime<Utc>,
 }
 
+/// What an upsert left.
+pub struct Upserted {
+    pub id: ConnectionRowId,
+    pub created: bool,
+    pub tags: Value,
+    pub webhook_url_override: Option<String>,
+}
+
 /// Creates the connection or replaces the credentials of the live one with the same key, whose failures are
-/// forgotten and whose running refresh loses its lease. Returns the row id and whether it was created.
-pub async fn upsert(db: impl PgExecutor<'_>, new: Upsert<'_>) -> sqlx::Result<(ConnectionRowId, bool)> {
-    let row = sqlx::query!(
+/// forgotten and whose running refresh loses its lease.
+pub async fn upsert(db: impl PgExecutor<'_>, new: Upsert<'_>) -> sqlx::Result<Upserted> {
+    sqlx::query_as!(
+        Upserted,
         r#"INSERT INTO connections AS c (environment_id, integration_id, connection_id, credentials, connection_config,
                metadata, tags, webhook_url_override, credentials_expires_at, last_fetched_at, last_refresh_success,
                created_at, updated_at)
@@ -73,7 +82,7 @@ pub async fn upsert(db: impl PgExecutor<'_>, new: Upsert<'_>) -> sqlx::Result<(C
                refresh_lease_owner = NULL, refresh_lease_until = NULL,
                refresh_ended_at = EXCLUDED.updated_at, refresh_error = NULL,
                updated_at = EXCLUDED.updated_at
-           RETURNING id AS "id: ConnectionRowId", (xmax = 0) AS "created!""#,
+           RETURNING id AS "id: ConnectionRowId", (xmax = 0) AS "created!", tags, webhook_url_override"#,
         new.environment_id as EnvironmentId,
         new.integration_id as IntegrationId,
         new.connection_id,
@@ -86,8 +95,7 @@ pub async fn upsert(db: impl PgExecutor<'_>, new: Upsert<'_>) -> sqlx::Result<(C
         new.now
     )
     .fetch_one(db)
-    .await?;
-    Ok((row.id, row.created))
+    .await
 }
 
 pub async fn find(
@@ -168,6 +176,37 @@ pub async fn count_of_integration(
     .fetch_one(db)
     .await?;
     Ok(count.unwrap_or_default())
+}
+
+/// Where the webhooks of a connection go.
+pub enum WebhookUrl {
+    NoConnection,
+    Own(String),
+    OfTheEnvironment,
+}
+
+/// Where the webhooks of a live connection go, by the names that people know it by.
+pub async fn find_webhook_url(
+    db: impl PgExecutor<'_>,
+    environment: EnvironmentId,
+    unique_key: &str,
+    connection_id: &str,
+) -> sqlx::Result<WebhookUrl> {
+    let found = sqlx::query_scalar!(
+        "SELECT c.webhook_url_override FROM connections c JOIN integrations i ON i.id = c.integration_id
+         WHERE c.environment_id = $1 AND i.unique_key = $2 AND c.connection_id = $3
+           AND c.deleted_at IS NULL AND i.deleted_at IS NULL",
+        environment as EnvironmentId,
+        unique_key,
+        connection_id
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(match found {
+        None => WebhookUrl::NoConnection,
+        Some(Some(url)) if !url.trim().is_empty() => WebhookUrl::Own(url),
+        Some(_) => WebhookUrl::OfTheEnvironment,
+    })
 }
 
 /// Changes tags and webhook override; `None` keeps, an empty override clears. `false`: no such connection.
@@ -282,6 +321,7 @@ pub async fn delete(
 ) -> sqlx::Result<bool> {
     let result = sqlx::query!(
         "UPDATE connections SET deleted_at = $3, credentials = CASE WHEN $4 THEN credentials END,
+             connection_config = CASE WHEN $4 THEN connection_config ELSE '{}' END,
              refresh_lease_owner = NULL, refresh_lease_until = NULL
          WHERE environment_id = $1 AND id = $2 AND deleted_at IS NULL",
         environment as EnvironmentId,
@@ -304,6 +344,7 @@ pub async fn delete_of_integration(
 ) -> sqlx::Result<Vec<ConnectionRowId>> {
     sqlx::query_scalar!(
         r#"UPDATE connections SET deleted_at = $3, credentials = CASE WHEN $4 THEN credentials END,
+             connection_config = CASE WHEN $4 THEN connection_config ELSE '{}' END,
                refresh_lease_owner = NULL, refresh_lease_until = NULL
            WHERE environment_id = $1 AND integration_id = $2 AND deleted_at IS NULL
            RETURNING id AS "id: ConnectionRowId""#,
@@ -325,6 +366,7 @@ pub async fn delete_of_environment(
 ) -> sqlx::Result<Vec<ConnectionRowId>> {
     sqlx::query_scalar!(
         r#"UPDATE connections SET deleted_at = $2, credentials = CASE WHEN $3 THEN credentials END,
+             connection_config = CASE WHEN $3 THEN connection_config ELSE '{}' END,
                refresh_lease_owner = NULL, refresh_lease_until = NULL
            WHERE environment_id = $1 AND deleted_at IS NULL
            RETURNING id AS "id: ConnectionRowId""#,
@@ -386,19 +428,30 @@ pub async fn list_idle(
 
 /// Removes connections that were deleted before `before`, with their end users.
 pub async fn purge(db: impl PgExecutor<'_>, before: DateTime<Utc>) -> sqlx::Result<u64> {
-    let result = sqlx::query!(
+    let removed = sqlx::query_scalar!(
         "WITH gone AS (
              DELETE FROM connections WHERE id IN (
                  SELECT c.id FROM connections c
                  WHERE c.deleted_at < $1
                    AND NOT EXISTS (SELECT 1 FROM connect_sessions s WHERE s.connection_id = c.id)
                  LIMIT 1000)
-             RETURNING end_user_id)
-         DELETE FROM end_users WHERE id IN (SELECT end_user_id FROM gone)
-           AND NOT EXISTS (SELECT 1 FROM connections c WHERE c.end_user_id = end_users.id AND c.deleted_at IS NULL)",
+             RETURNING id, end_user_id),
+         users AS (
+             DELETE FROM end_users WHERE id IN (SELECT end_user_id FROM gone)
+               AND NOT EXISTS (SELECT 1 FROM connections c WHERE c.end_user_id = end_users.id
+                                 AND c.id NOT IN (SELECT id FROM gone)))
+         SELECT count(*) FROM gone",
         before
     )
-    .execute(db)
+    .fetch_one(db)
     .await?;
-    Ok(result.rows_affected())
+    Ok(removed.unwrap_or_default().unsigned_abs())
+}
+
+/// Live connections of all environments.
+pub async fn count_all(db: impl PgExecutor<'_>) -> sqlx::Result<i64> {
+    let count = sqlx::query_scalar!("SELECT count(*) FROM connections WHERE deleted_at IS NULL")
+        .fetch_one(db)
+        .await?;
+    Ok(count.unwrap_or_default())
 }

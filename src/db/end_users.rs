@@ -83,6 +83,29 @@ pub async fn find_by_connection(
     .await
 }
 
+/// What an end user has connected after a moment: keys of integrations, the first connection first. Connections that still
+/// wait for an approval do not count.
+pub async fn list_connected_since(
+    db: impl PgExecutor<'_>,
+    environment: EnvironmentId,
+    user: &EndUser,
+    since: DateTime<Utc>,
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        r#"SELECT i.unique_key
+           FROM end_users u JOIN connections c ON c.end_user_id = u.id JOIN integrations i ON i.id = c.integration_id
+           WHERE u.environment_id = $1 AND u.end_user_id = $2 AND u.organization_id IS NOT DISTINCT FROM $3
+               AND c.created_at >= $4 AND c.deleted_at IS NULL AND NOT c.connection_config @> '{"pending": true}'
+           GROUP BY i.unique_key ORDER BY min(c.id)"#,
+        environment as EnvironmentId,
+        user.end_user_id,
+        user.organization_id,
+        since
+    )
+    .fetch_all(db)
+    .await
+}
+
 /// Updates the connection's end user, or creates and links one.
 pub async fn upsert_for_connection(
     db: &mut sqlx::PgConnection,

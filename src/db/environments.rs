@@ -257,3 +257,53 @@ pub async fn list_of_account(db: impl PgExecutor<'_>, account: AccountId) -> sql
     .fetch_all(db)
     .await
 }
+
+/// Removes environments that were deleted before `before` and hold neither integrations nor connections any more, with what
+/// else belongs to them.
+// Every table that refers to environments is named here; a test looks.
+pub async fn purge(db: impl PgExecutor<'_>, before: DateTime<Utc>) -> sqlx::Result<u64> {
+    let result = sqlx::query!(
+        "WITH gone AS MATERIALIZED (
+             SELECT id FROM environments e WHERE e.deleted_at < $1
+               AND NOT EXISTS (SELECT 1 FROM integrations i WHERE i.environment_id = e.id)
+               AND NOT EXISTS (SELECT 1 FROM connections c WHERE c.environment_id = e.id)
+               AND NOT EXISTS (SELECT 1 FROM connect_sessions s WHERE s.environment_id = e.id)
+               AND NOT EXISTS (SELECT 1 FROM oauth_sessions o WHERE o.environment_id = e.id)
+             LIMIT 100),
+         keys AS (DELETE FROM api_keys WHERE environment_id IN (SELECT id FROM gone)),
+         users AS (DELETE FROM end_users WHERE environment_id IN (SELECT id FROM gone)),
+         variables AS (DELETE FROM environment_variables WHERE environment_id IN (SELECT id FROM gone)),
+         runs AS (DELETE FROM post_connection_runs WHERE environment_id IN (SELECT id FROM gone)),
+         deliveries AS (DELETE FROM webhook_deliveries WHERE environment_id IN (SELECT id FROM gone)),
+         queues AS (DELETE FROM webhook_queues WHERE endpoint_id IN (
+             SELECT id FROM webhook_endpoints WHERE environment_id IN (SELECT id FROM gone))),
+         endpoints AS (DELETE FROM webhook_endpoints WHERE environment_id IN (SELECT id FROM gone)),
+         webhooks AS (DELETE FROM webhook_settings WHERE environment_id IN (SELECT id FROM gone)),
+         looks AS (DELETE FROM connect_ui_settings WHERE environment_id IN (SELECT id FROM gone))
+         DELETE FROM environments WHERE id IN (SELECT id FROM gone)",
+        before
+    )
+    .execute(db)
+    .await?;
+    Ok(result.rows_affected())
+}
+
+/// Where an environment wants its traces.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Collector {
+    pub environment_id: EnvironmentId,
+    pub endpoint: String,
+    /// Sealed JSON object.
+    pub sealed_headers: Option<Vec<u8>>,
+}
+
+/// The collectors of all live environments that have one.
+pub async fn list_collectors(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Collector>> {
+    sqlx::query_as!(
+        Collector,
+        r#"SELECT id AS "environment_id: EnvironmentId", otlp_endpoint AS "endpoint!", otlp_headers AS sealed_headers
+           FROM environments WHERE otlp_endpoint IS NOT NULL AND deleted_at IS NULL"#
+    )
+    .fetch_all(db)
+    .await
+}

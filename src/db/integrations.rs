@@ -21,6 +21,8 @@ pub struct Integration {
     /// Sealed JSON object.
     pub custom: Option<Vec<u8>>,
     pub forward_webhooks: bool,
+    /// Also those that prove nothing, and those that the catalog does not describe.
+    pub accept_unverified_webhooks: bool,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }
@@ -34,11 +36,12 @@ pub async fn insert(
     sqlx::query_as!(
         Integration,
         r#"INSERT INTO integrations (environment_id, unique_key, provider, display_name, oauth_client_id,
-               oauth_client_secret, oauth_scopes, app_link, custom, forward_webhooks, created_at, updated_at)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)
+               oauth_client_secret, oauth_scopes, app_link, custom, forward_webhooks,
+               accept_unverified_webhooks, created_at, updated_at)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)
            RETURNING id AS "id: IntegrationId", environment_id AS "environment_id: EnvironmentId", unique_key, provider,
                display_name, oauth_client_id, oauth_client_secret, oauth_scopes, app_link, custom, forward_webhooks,
-               created_at, updated_at"#,
+               accept_unverified_webhooks, created_at, updated_at"#,
         new.environment_id as EnvironmentId,
         new.unique_key,
         new.provider,
@@ -49,6 +52,7 @@ pub async fn insert(
         new.app_link,
         new.custom,
         new.forward_webhooks,
+        new.accept_unverified_webhooks,
         now
     )
     .fetch_one(db)
@@ -64,11 +68,12 @@ pub async fn update(
     sqlx::query_as!(
         Integration,
         r#"UPDATE integrations SET unique_key = $3, display_name = $4, oauth_client_id = $5, oauth_client_secret = $6,
-               oauth_scopes = $7, app_link = $8, custom = $9, forward_webhooks = $10, updated_at = $11
+               oauth_scopes = $7, app_link = $8, custom = $9, forward_webhooks = $10,
+               accept_unverified_webhooks = $11, updated_at = $12
            WHERE environment_id = $1 AND id = $2 AND deleted_at IS NULL
            RETURNING id AS "id: IntegrationId", environment_id AS "environment_id: EnvironmentId", unique_key, provider,
                display_name, oauth_client_id, oauth_client_secret, oauth_scopes, app_link, custom, forward_webhooks,
-               created_at, updated_at"#,
+               accept_unverified_webhooks, created_at, updated_at"#,
         changed.environment_id as EnvironmentId,
         changed.id as IntegrationId,
         changed.unique_key,
@@ -79,6 +84,7 @@ pub async fn update(
         changed.app_link,
         changed.custom,
         changed.forward_webhooks,
+        changed.accept_unverified_webhooks,
         now
     )
     .fetch_optional(db)
@@ -108,7 +114,7 @@ pub async fn set_client_if_absent(
            WHERE environment_id = $1 AND id = $2 AND deleted_at IS NULL AND oauth_client_id IS NULL
            RETURNING id AS "id: IntegrationId", environment_id AS "environment_id: EnvironmentId", unique_key, provider,
                display_name, oauth_client_id, oauth_client_secret, oauth_scopes, app_link, custom, forward_webhooks,
-               created_at, updated_at"#,
+               accept_unverified_webhooks, created_at, updated_at"#,
         environment as EnvironmentId,
         id as IntegrationId,
         client.id,
@@ -129,7 +135,7 @@ pub async fn find(
         Integration,
         r#"SELECT id AS "id: IntegrationId", environment_id AS "environment_id: EnvironmentId", unique_key, provider,
                display_name, oauth_client_id, oauth_client_secret, oauth_scopes, app_link, custom, forward_webhooks,
-               created_at, updated_at
+               accept_unverified_webhooks, created_at, updated_at
            FROM integrations WHERE environment_id = $1 AND unique_key = $2 AND deleted_at IS NULL"#,
         environment as EnvironmentId,
         unique_key
@@ -147,7 +153,7 @@ pub async fn find_by_id(
         Integration,
         r#"SELECT id AS "id: IntegrationId", environment_id AS "environment_id: EnvironmentId", unique_key, provider,
                display_name, oauth_client_id, oauth_client_secret, oauth_scopes, app_link, custom, forward_webhooks,
-               created_at, updated_at
+               accept_unverified_webhooks, created_at, updated_at
            FROM integrations WHERE environment_id = $1 AND id = $2 AND deleted_at IS NULL"#,
         environment as EnvironmentId,
         id as IntegrationId
@@ -162,7 +168,7 @@ pub async fn list(db: impl PgExecutor<'_>, environment: EnvironmentId) -> sqlx::
         Integration,
         r#"SELECT id AS "id: IntegrationId", environment_id AS "environment_id: EnvironmentId", unique_key, provider,
                display_name, oauth_client_id, oauth_client_secret, oauth_scopes, app_link, custom, forward_webhooks,
-               created_at, updated_at
+               accept_unverified_webhooks, created_at, updated_at
            FROM integrations WHERE environment_id = $1 AND deleted_at IS NULL ORDER BY provider, created_at, id"#,
         environment as EnvironmentId
     )

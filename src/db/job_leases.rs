@@ -26,3 +26,16 @@ pub async fn take(
     .await?;
     Ok(result.rows_affected() == 1)
 }
+
+/// A lease that has not run out.
+pub struct Lease {
+    pub name: String,
+    pub last_started_at: DateTime<Utc>,
+}
+
+/// The leases that are held now.
+pub async fn list(db: impl PgExecutor<'_>, now: DateTime<Utc>) -> sqlx::Result<Vec<Lease>> {
+    sqlx::query_as!(Lease, "SELECT name, last_started_at FROM job_leases WHERE until > $1", now)
+        .fetch_all(db)
+        .await
+}

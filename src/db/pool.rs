@@ -12,6 +12,11 @@ use crate::config::DatabaseConfig;
 /// Any constant: it only has to be the same in every replica.
 const MIGRATION_LOCK: i64 = 0x4869_7463_6870_6f73;
 
+/// SQLSTATE of a prepared statement whose name another session of the same server connection took.
+const DUPLICATE_STATEMENT: &str = "42P05";
+/// SQLSTATE of a prepared statement that was prepared on another server connection.
+const UNKNOWN_STATEMENT: &str = "26000";
+
 /// Why the database cannot be used, as sentences for the operator.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
@@ -28,16 +33,30 @@ pub enum DatabaseError {
     SearchPath(String),
     #[error("The migrations failed: {0}.")]
     Migrate(#[from] sqlx::migrate::MigrateError),
+    #[error(
+        "A pooler in front of PostgreSQL mixes up prepared statements ({0}). Transaction mode needs one that keeps them \
+         apart, such as PgBouncer 1.21 or later with `max_prepared_statements`; otherwise use session mode."
+    )]
+    StatementsMixedUp(sqlx::Error),
     #[error("The database answered with an error: {0}.")]
-    Sql(#[from] sqlx::Error),
+    Sql(sqlx::Error),
+}
+
+impl From<sqlx::Error> for DatabaseError {
+    fn from(error: sqlx::Error) -> Self {
+        let code = error.as_database_error().and_then(|error| error.code());
+        match code.as_deref() {
+            Some(DUPLICATE_STATEMENT | UNKNOWN_STATEMENT) => DatabaseError::StatementsMixedUp(error),
+            _ => DatabaseError::Sql(error),
+        }
+    }
 }
 
 /// How to reach the database `url` with these settings.
 pub fn connect_options(config: &DatabaseConfig, url: &str) -> Result<PgConnectOptions, DatabaseError> {
     let options = PgConnectOptions::from_str(url).map_err(DatabaseError::Url)?;
     let options = if talks_to_this_machine(url) { options.ssl_mode(PgSslMode::Disable) } else { options };
-    let options =
-        options.application_name(&config.application_name).statement_cache_capacity(config.statement_cache);
+    let options = options.application_name(&config.application_name);
     if config.schema == "public" && config.additional_schemas.is_empty() {
         return Ok(options);
     }

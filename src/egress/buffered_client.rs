@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, USER_AGENT};
@@ -13,9 +13,11 @@ use rustls::ClientConfig;
 use url::Url;
 
 use super::error::{EgressError, classify};
+use super::inside::{DEMO_HOST, Inside};
 use super::outbound_proxy::OutboundProxy;
 use super::policy::{Denied, DeniedReason, OutboundPolicy};
 use super::resolver::{GuardResolver, Lookup};
+use super::witness::{self, Witnessed};
 
 const POOL_IDLE: Duration = Duration::from_secs(90);
 const MAX_IDLE_PER_HOST: usize = 16;
@@ -66,6 +68,9 @@ impl Default for Limits {
 #[derive(Clone)]
 pub struct BufferedClient {
     http: reqwest::Client,
+    /// Reaches the demo provider, while it runs.
+    own: reqwest::Client,
+    inside: Inside,
     policy: Arc<OutboundPolicy>,
     limits: Limits,
     /// Names of the operator's proxies: the resolver trusts them, so they must never be targets.
@@ -80,11 +85,15 @@ impl BufferedClient {
         tls: ClientConfig,
         outbound: Option<&OutboundProxy>,
         limits: Limits,
+        inside: Inside,
     ) -> Result<Self, String> {
         let proxy_names = outbound.map(OutboundProxy::names).unwrap_or_default();
         let resolver = GuardResolver::new(policy.clone(), lookup, proxy_names.clone());
-        let http = build_reqwest(resolver, tls, outbound, limits.connect_timeout)?;
-        Ok(Self { http, policy, limits, proxy_names: Arc::new(proxy_names), has_proxy: outbound.is_some() })
+        let http = build_reqwest(resolver.clone(), tls.clone(), outbound, limits.connect_timeout)?;
+        // Never through the operator's proxy.
+        let own = build_reqwest(resolver.leading(inside.clone()), tls, None, limits.connect_timeout)?;
+        let (proxy_names, has_proxy) = (Arc::new(proxy_names), outbound.is_some());
+        Ok(Self { http, own, inside, policy, limits, proxy_names, has_proxy })
     }
 
     /// Sends a request and reads the whole answer within the client's limits.
@@ -98,14 +107,19 @@ impl BufferedClient {
         request: OutgoingRequest,
         limit: Duration,
     ) -> Result<Answer, EgressError> {
-        tokio::time::timeout(limit, self.exchange(request)).await.unwrap_or(Err(EgressError::Timeout))
+        let asked = witness::is_watching().then(|| request.clone());
+        let outcome = tokio::time::timeout(limit, self.exchange(request)).await;
+        if let (Err(_), Some(asked)) = (&outcome, &asked) {
+            show(asked, Err(&EgressError::Timeout), limit);
+        }
+        outcome.unwrap_or(Err(EgressError::Timeout))
     }
 
     async fn exchange(&self, mut request: OutgoingRequest) -> Result<Answer, EgressError> {
         let limit = if request.follow { self.policy.max_redirects() } else { 0 };
         let mut followed = 0;
         loop {
-            let response = self.send_once(&request).await?;
+            let response = self.send_watched(&request).await?;
             if limit == 0 || !is_redirect(response.status(), response.headers()) {
                 return self.read(request.url, response).await;
             }
@@ -117,17 +131,27 @@ impl BufferedClient {
         }
     }
 
+    async fn send_watched(&self, request: &OutgoingRequest) -> Result<reqwest::Response, EgressError> {
+        let began = Instant::now();
+        let outcome = self.send_once(request).await;
+        let seen = outcome.as_ref().map(|response| (response.status(), response.headers()));
+        show(request, seen, began.elapsed());
+        outcome
+    }
+
     async fn send_once(&self, request: &OutgoingRequest) -> Result<reqwest::Response, EgressError> {
         self.check(&request.url)?;
+        let demo = self.inside.address_of(request.url.domain().unwrap_or_default());
+        let client = if demo.is_some() { &self.own } else { &self.http };
         let mut builder =
-            self.http.request(request.method.clone(), request.url.clone()).headers(request.headers.clone());
+            client.request(request.method.clone(), request.url.clone()).headers(request.headers.clone());
         if !request.body.is_empty() {
             builder = builder.body(request.body.clone());
         } else if states_length(request) {
             builder = builder.header(CONTENT_LENGTH, 0);
         }
         let response = builder.send().await.map_err(|error| classify(&error))?;
-        if let Some(peer) = response.remote_addr().filter(|_| !self.has_proxy) {
+        if let Some(peer) = response.remote_addr().filter(|peer| !self.has_proxy && Some(*peer) != demo) {
             self.policy.check_ip(peer.ip())?;
         }
         Ok(response)
@@ -139,6 +163,10 @@ impl BufferedClient {
                 DeniedReason::DeniedHostname,
                 "the outbound HTTP proxy cannot be called itself",
             ));
+        }
+        // A port of its own would lead to another listener of this machine.
+        if url.domain() == Some(DEMO_HOST) && url.port().is_some() {
+            return Err(Denied::new(DeniedReason::DeniedHostname, "the demo provider has no such port"));
         }
         self.policy.check_url(url)
     }
@@ -155,6 +183,16 @@ impl BufferedClient {
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         Ok(Answer { status, headers, body: body.into(), final_url })
     }
+}
+
+/// Tells the witness, if somebody is one.
+fn show(
+    request: &OutgoingRequest,
+    outcome: Result<(StatusCode, &HeaderMap), &EgressError>,
+    duration: Duration,
+) {
+    let OutgoingRequest { method, url, headers, .. } = request;
+    witness::show(&Witnessed { method, url, headers, outcome, duration });
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the egress guard")]

@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tower::{Service, ServiceExt};
 
+use super::inside::Inside;
 use super::outbound_proxy::OutboundProxy;
 use super::policy::OutboundPolicy;
 use super::resolver::GuardResolver;
@@ -28,16 +29,17 @@ const TCP_KEEP_ALIVE: Duration = Duration::from_secs(60);
 type Opening<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
 
 /// The outermost connector: guarded TCP with TLS on top, name resolution to handshake within one time limit.
+/// Cheap to clone: the pool clones it for every call, and asks it only for few.
 #[derive(Clone)]
 pub(super) struct TimedConnector {
-    https: HttpsConnector<GuardConnector>,
+    https: Arc<HttpsConnector<GuardConnector>>,
     limit: Duration,
 }
 
 impl TimedConnector {
     pub(super) fn new(guard: GuardConnector, tls: ClientConfig, limit: Duration) -> Self {
         let builder = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
-        Self { https: builder.enable_all_versions().wrap_connector(guard), limit }
+        Self { https: Arc::new(builder.enable_all_versions().wrap_connector(guard)), limit }
     }
 }
 
@@ -46,12 +48,12 @@ impl Service<Uri> for TimedConnector {
     type Error = BoxError;
     type Future = Opening<Self::Response>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.https.poll_ready(context)
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, target: Uri) -> Self::Future {
-        let (opening, limit) = (self.https.call(target), self.limit);
+        let (opening, limit) = (HttpsConnector::clone(&self.https).oneshot(target), self.limit);
         Box::pin(async move {
             match timeout(limit, opening).await {
                 Ok(outcome) => outcome,
@@ -67,6 +69,7 @@ pub(super) struct GuardConnector {
     policy: Arc<OutboundPolicy>,
     direct: HttpConnector<GuardResolver>,
     outbound: Option<Arc<OutboundProxy>>,
+    inside: Inside,
 }
 
 impl GuardConnector {
@@ -74,12 +77,18 @@ impl GuardConnector {
         policy: Arc<OutboundPolicy>,
         resolver: GuardResolver,
         outbound: Option<Arc<OutboundProxy>>,
+        inside: Inside,
     ) -> Self {
-        Self { policy, direct: tcp_connector(HttpConnector::new_with_resolver(resolver)), outbound }
+        Self { policy, direct: tcp_connector(HttpConnector::new_with_resolver(resolver)), outbound, inside }
     }
 
     async fn open(self, target: Uri) -> Result<Link, BoxError> {
-        self.policy.check_host(target.host().unwrap_or_default())?;
+        let host = target.host().unwrap_or_default();
+        self.policy.check_host(host)?;
+        if let Some(address) = self.inside.address_of(host) {
+            let tcp = TokioIo::new(TcpStream::connect(address).await?);
+            return Ok(Link { tcp, is_forwarded: false });
+        }
         if let Some(outbound) = &self.outbound
             && let Some(hop) = outbound.hop_for(&target)
         {

@@ -78,6 +78,23 @@ pub struct OutboundPolicy {
 }
 
 impl OutboundPolicy {
+    /// For addresses that the operator's settings name. Link-local ones, where clouds keep their metadata, stay closed: a name
+    /// may resolve to anything.
+    pub(super) fn of_operator() -> Self {
+        OutboundPolicy {
+            variable: "the server's settings",
+            mode: Mode::Permissive,
+            denied_names: HashSet::new(),
+            denied_ips: HashSet::new(),
+            allowed_hosts: HashSet::new(),
+            block_private_ips: false,
+            block_link_local: true,
+            allow_loopback: true,
+            allow_cidrs: Vec::new(),
+            max_redirects: 0,
+        }
+    }
+
     /// How many redirects may be followed; 0 means that a 3xx answer is the answer.
     pub fn max_redirects(&self) -> usize {
         self.max_redirects

@@ -13,30 +13,36 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use super::connector::TimedConnector;
 use super::error::{EgressError, classify_hyper_error};
 use super::outbound_proxy::OutboundProxy;
+use crate::lane;
 
 const POOL_IDLE: Duration = Duration::from_secs(90);
 const MAX_IDLE_PER_HOST: usize = 512;
 /// For the header section of an answer, in bytes.
 const MAX_HEADER_BYTES: usize = 64 * 1024;
 
-/// A pool of connections under one policy. Cloning is cheap and shares the pool.
+/// Pools of connections under one policy. Cloning is cheap and shares the pools.
 #[derive(Clone)]
 pub struct ProxyClient {
-    client: Client<TimedConnector, Body>,
+    pools: Arc<Pools>,
     outbound: Option<Arc<OutboundProxy>>,
 }
 
+type Pool = Client<TimedConnector, Body>;
+
+/// A connection is polled by the thread that opened it, so every lane has a pool of its own.
+struct Pools {
+    lanes: Vec<Pool>,
+    home: Pool,
+}
+
 impl ProxyClient {
-    pub(super) fn new(connector: TimedConnector, outbound: Option<Arc<OutboundProxy>>) -> Self {
-        let client = Client::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(POOL_IDLE)
-            .pool_max_idle_per_host(MAX_IDLE_PER_HOST)
-            .http1_max_buf_size(MAX_HEADER_BYTES)
-            .http2_max_header_list_size(MAX_HEADER_BYTES as u32)
-            .build(connector);
-        Self { client, outbound }
+    pub(super) fn new(
+        connector: &TimedConnector,
+        outbound: Option<Arc<OutboundProxy>>,
+        lanes: usize,
+    ) -> Self {
+        let lanes = (0..lanes).map(|_| pool(connector)).collect();
+        Self { pools: Arc::new(Pools { lanes, home: pool(connector) }), outbound }
     }
 
     /// Sends a request with an absolute URI and returns once the answer's head is there; the caller bounds that wait.
@@ -46,6 +52,23 @@ impl ProxyClient {
             let target = request.uri().clone();
             outbound.authorize(&target, request.headers_mut());
         }
-        self.client.request(request).await.map_err(|error| classify_hyper_error(&error))
+        self.pool().request(request).await.map_err(|error| classify_hyper_error(&error))
     }
+
+    /// The pool of the calling thread.
+    fn pool(&self) -> &Pool {
+        let of_lane = lane::number().and_then(|number| self.pools.lanes.get(number));
+        of_lane.unwrap_or(&self.pools.home)
+    }
+}
+
+fn pool(connector: &TimedConnector) -> Pool {
+    Client::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(POOL_IDLE)
+        .pool_max_idle_per_host(MAX_IDLE_PER_HOST)
+        .http1_max_buf_size(MAX_HEADER_BYTES)
+        .http2_max_header_list_size(MAX_HEADER_BYTES as u32)
+        .build(connector.clone())
 }

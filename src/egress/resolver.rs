@@ -16,6 +16,7 @@ use quick_cache::sync::Cache;
 use tokio::sync::OnceCell;
 
 use super::error::EgressError;
+use super::inside::Inside;
 use super::policy::{Denied, OutboundPolicy};
 
 const PIN_FOR: Duration = Duration::from_secs(30);
@@ -63,7 +64,7 @@ struct Pinned {
 
 /// The resolver of one policy. Cloning shares the pinned answers.
 #[derive(Clone)]
-pub struct GuardResolver(Arc<Shared>);
+pub struct GuardResolver(Arc<Shared>, Inside);
 
 struct Shared {
     policy: Arc<OutboundPolicy>,
@@ -75,7 +76,13 @@ struct Shared {
 impl GuardResolver {
     /// `trusted` names skip the policy: the operator's own outbound proxy, never a target.
     pub fn new(policy: Arc<OutboundPolicy>, lookup: Lookup, trusted: HashSet<String>) -> Self {
-        Self(Arc::new(Shared { policy, lookup, trusted, pinned: Cache::new(MAX_PINNED_HOSTS) }))
+        let shared = Shared { policy, lookup, trusted, pinned: Cache::new(MAX_PINNED_HOSTS) };
+        Self(Arc::new(shared), Inside::default())
+    }
+
+    /// The same resolver, which also knows where the demo provider is.
+    pub(super) fn leading(self, inside: Inside) -> Self {
+        Self(self.0, inside)
     }
 
     /// The checked addresses of a name, at most 30 seconds old at `now`. Failed lookups are not kept, and the caller
@@ -99,6 +106,9 @@ impl GuardResolver {
     }
 
     async fn socket_addresses(self, name: String) -> Result<std::vec::IntoIter<SocketAddr>, ResolveError> {
+        if let Some(address) = self.1.address_of(&name) {
+            return Ok(vec![address].into_iter());
+        }
         let answers = self.resolve(&name, Instant::now()).await?;
         let addresses: Vec<_> = answers.iter().map(|ip| SocketAddr::new(*ip, 0)).collect();
         Ok(addresses.into_iter())

@@ -1,9 +1,11 @@
 //! How the Connect UI looks for an environment (`spec` auth-flows, section 13.8). Called by the API and by settings files.
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::announce_change;
 use crate::app::App;
+use crate::audit::{self, Action, Event};
 use crate::db::EnvironmentId;
 use crate::db::changes::ChangeKind;
 use crate::db::connect_ui_settings as rows;
@@ -83,16 +85,20 @@ pub async fn store(
     environment: EnvironmentId,
     settings: &ConnectUiSettings,
 ) -> Result<(), ApiError> {
+    let before = json!({ "connect_ui": find(app, environment).await? });
     let stored = serde_json::to_value(settings).map_err(ApiError::unexpected)?;
-    rows::upsert(&app.db, environment, &stored, app.clock.now()).await?;
+    let mut transaction = app.db.begin().await?;
+    rows::upsert(&mut *transaction, environment, &stored, app.clock.now()).await?;
+    let event = Event::of_environment(environment, Action::EnvironmentUpdated);
+    let event = event.changed(&before, &json!({ "connect_ui": stored }));
+    audit::record(app, &mut *transaction, event).await?;
+    transaction.commit().await?;
     announce_change(app, ChangeKind::Environment, environment, environment.0).await?;
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

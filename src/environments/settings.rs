@@ -1,9 +1,10 @@
 //! Changing an environment after it was made. Called by the JSON routes of operators and by settings files.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::PRODUCTION;
 use crate::app::App;
+use crate::audit::{self, Action, Event, Target};
 use crate::crypto::Secret;
 use crate::db::EnvironmentId;
 use crate::db::changes::{self, ChangeKind};
@@ -38,13 +39,36 @@ pub async fn change(app: &App, id: EnvironmentId, patch: EnvironmentPatch) -> Re
     rows::lock(&mut *transaction, id).await?;
     let found = rows::find_settings(&mut *transaction, id).await?;
     let before = found.ok_or_else(|| ApiError::not_found("There is no such environment."))?;
+    let described = describe(app, &before)?;
     let after = apply(app, before, patch)?;
     rows::update_settings(&mut *transaction, id, &after, now).await.map_err(name_taken)?;
     changes::insert(&mut *transaction, ChangeKind::Environment, id, id.0, now).await?;
+    let event = Event::of_environment(id, Action::EnvironmentUpdated)
+        .target(Target::new("environment", id.0, &after.name))
+        .changed(&described, &describe(app, &after)?);
+    audit::record(app, &mut *transaction, event).await?;
     transaction.commit().await?;
     app.keys.forget_environment(id);
     app.fanout.call(Wake::Feed).await;
     Ok(())
+}
+
+/// The settings for the audit trail.
+fn describe(app: &App, settings: &EnvironmentSettings) -> Result<Value, ApiError> {
+    let secrets = open_secrets(app, settings)?;
+    let hide = |value: &Value| audit::secret(Some(value.to_string().as_bytes()));
+    let headers: Map<String, Value> =
+        secrets.otlp_headers.iter().map(|(name, value)| (name.clone(), hide(value))).collect();
+    Ok(json!({
+        "name": settings.name,
+        "is_production": settings.is_production,
+        "callback_url": settings.callback_url,
+        "hmac_enabled": settings.hmac_enabled,
+        "hmac_key": audit::secret(secrets.hmac_key.as_ref().map(|key| key.expose().as_bytes())),
+        "slack_notifications": settings.slack_notifications,
+        "otlp_endpoint": settings.otlp_endpoint,
+        "otlp_headers": headers,
+    }))
 }
 
 /// The settings after a change, secrets sealed.

@@ -1,10 +1,13 @@
 //! Changing where an environment's webhooks go. Called by the JSON routes of operators and by settings files.
 
+use serde_json::json;
+
 use super::announce_change;
 use crate::app::App;
+use crate::audit::{self, Action, Event};
 use crate::db::changes::ChangeKind;
 use crate::db::webhook_settings::{self as rows, WebhookSettings};
-use crate::db::{EnvironmentId, environments};
+use crate::db::{EnvironmentId, environments, webhook_endpoints, webhook_queues};
 use crate::error::ApiError;
 
 /// What changes of the webhook settings; `None` stays, and an empty text takes an address away.
@@ -48,12 +51,22 @@ pub async fn change(
     environment: EnvironmentId,
     patch: &WebhookPatch,
 ) -> Result<WebhookSettings, ApiError> {
+    let now = app.clock.now();
     let mut transaction = app.db.begin().await?;
     // Two changes at once must not undo each other.
     environments::lock(&mut *transaction, environment).await?;
-    let after = patch.apply(rows::find(&mut *transaction, environment).await?);
-    rows::upsert(&mut *transaction, environment, &after, app.clock.now()).await?;
+    let before = rows::find(&mut *transaction, environment).await?;
+    let after = patch.apply(before.clone());
+    rows::upsert(&mut *transaction, environment, &after, now).await?;
+    if (&before.primary_url, &before.secondary_url) != (&after.primary_url, &after.secondary_url) {
+        // What waits for an old address goes to the new one, and need not wait any longer.
+        webhook_endpoints::close_all(&mut *transaction, environment).await?;
+        webhook_queues::hurry_environment(&mut *transaction, environment, now).await?;
+    }
+    let event = Event::of_environment(environment, Action::WebhookUrlsChanged);
+    audit::record(app, &mut *transaction, event.changed(&json!(before), &json!(after))).await?;
     transaction.commit().await?;
+    app.outbox.ring(environment);
     announce_change(app, ChangeKind::Environment, environment, environment.0).await?;
     Ok(after)
 }

@@ -5,18 +5,20 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use futures_util::StreamExt;
+use serde_json::{Value, json};
 
+use super::run::Run;
 use crate::app::SharedApp;
 use crate::connections::open;
 use crate::db::connections::Connection;
-use crate::db::{ConnectionRowId, EnvironmentId, connections, integrations, job_leases};
+use crate::db::{ConnectionRowId, EnvironmentId, connections, integrations};
 use crate::integrations::OpenIntegration;
 use crate::refresh::{self, Force, RefreshError};
 
+pub const NAME: &str = "refresh connections";
 const IDLE_FOR: TimeDelta = TimeDelta::days(1);
 /// Connections whose credentials end within this time are refreshed before anybody asks.
 const AHEAD: TimeDelta = TimeDelta::minutes(15);
-const LEASE: TimeDelta = TimeDelta::minutes(15);
 /// Refreshes that run at a time.
 const CONCURRENCY: usize = 8;
 /// A bound on one run, so that a database full of dead connections does not keep the job busy for ever.
@@ -24,23 +26,27 @@ const MAX_PAGES: usize = 100;
 
 /// Refreshes page after page of idle connections; one replica at a time.
 pub async fn refresh_idle(app: &SharedApp) -> sqlx::Result<()> {
-    let now = app.clock.now();
-    if !job_leases::take(&app.db, "refresh connections", app.replica, now + LEASE, now).await? {
-        return Ok(());
-    }
+    let Some(run) = Run::start(app, NAME).await? else { return Ok(()) };
+    let result = refresh_pages(app).await;
+    run.finish(app, result).await
+}
+
+async fn refresh_pages(app: &SharedApp) -> sqlx::Result<Value> {
     let page_size = app.config.jobs.refresh_page;
+    let mut looked_at = 0;
     for _ in 0..MAX_PAGES {
         let now = app.clock.now();
         let page = connections::list_idle(&app.db, now - IDLE_FOR, now + AHEAD, now, page_size).await?;
         let is_last = i64::try_from(page.len()).unwrap_or(i64::MAX) < page_size;
+        looked_at += page.len();
         refresh_connections(app, page).await;
         // Handled connections drop out of the list only once their time is written.
         super::flush(app).await;
         if is_last || app.lifecycle.stopping.is_cancelled() {
-            return Ok(());
+            break;
         }
     }
-    Ok(())
+    Ok(json!({ "connections": looked_at }))
 }
 
 /// Refreshes, or tests, the credentials of each; failures are noted on the connections.

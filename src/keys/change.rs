@@ -1,7 +1,10 @@
 //! Changing and revoking API keys. Called by the API and by settings files.
 
+use serde_json::json;
+
 use super::creation::{KeyError, KeyOwner, reused_secret};
 use crate::app::App;
+use crate::audit::{self, Action, Target};
 use crate::crypto::Secret;
 use crate::db::changes::ChangeKind;
 use crate::db::{ApiKeyId, api_keys};
@@ -10,9 +13,13 @@ use crate::environments::announce_change;
 /// Revokes a key at once, even the last one of its owner; `false` when there is no such key.
 pub async fn delete_api_key(app: &App, owner: KeyOwner, id: ApiKeyId) -> Result<bool, KeyError> {
     let KeyOwner { account_id, environment_id } = owner;
-    if !api_keys::delete(&app.db, account_id, environment_id, id, app.clock.now()).await? {
-        return Ok(false);
-    }
+    let mut transaction = app.db.begin().await?;
+    let deleted =
+        api_keys::delete(&mut *transaction, account_id, environment_id, id, app.clock.now()).await?;
+    let Some(name) = deleted else { return Ok(false) };
+    let event = owner.event(Action::ApiKeyDeleted).target(Target::api_key(id, &name));
+    audit::record(app, &mut *transaction, event).await?;
+    transaction.commit().await?;
     announce(app, owner, id).await?;
     tracing::info!(environment.id = environment_id.map(|id| id.0), api_key.id = id.0, "API key deleted");
     Ok(true)
@@ -25,7 +32,13 @@ pub async fn change_scopes(
     id: ApiKeyId,
     scopes: &[String],
 ) -> Result<(), KeyError> {
-    api_keys::update_scopes(&app.db, owner.account_id, id, scopes).await?;
+    let mut transaction = app.db.begin().await?;
+    if let Some(old) = api_keys::update_scopes(&mut *transaction, owner.account_id, id, scopes).await? {
+        let event = owner.event(Action::ApiKeyUpdated).target(Target::api_key(id, &old.display_name));
+        let event = event.changed(&json!({ "scopes": old.scopes }), &json!({ "scopes": scopes }));
+        audit::record(app, &mut *transaction, event).await?;
+    }
+    transaction.commit().await?;
     announce(app, owner, id).await
 }
 
@@ -41,7 +54,13 @@ pub async fn change_secret(
 ) -> Result<(), KeyError> {
     let sealed = app.cipher.seal_text(secret.expose())?;
     let hash = app.cipher.lookup_hash(secret.expose());
-    api_keys::update_secret(&app.db, owner.account_id, id, &sealed, &hash).await.map_err(reused_secret)?;
+    let mut transaction = app.db.begin().await?;
+    let updated = api_keys::update_secret(&mut *transaction, owner.account_id, id, &sealed, &hash).await;
+    if let Some(name) = updated.map_err(reused_secret)? {
+        let event = owner.event(Action::ApiKeyUpdated).target(Target::api_key(id, &name));
+        audit::record(app, &mut *transaction, event.with("secret", "replaced")).await?;
+    }
+    transaction.commit().await?;
     announce(app, owner, id).await
 }
 

@@ -2,10 +2,12 @@
 //! start.
 
 use chrono::{DateTime, Utc};
+use serde_json::json;
 use sqlx::PgConnection;
 
 use super::change::announce;
 use crate::app::App;
+use crate::audit::{self, Action, Event, Target};
 use crate::crypto::{CryptoError, Secret};
 use crate::db::api_keys::{self, KeyKind, NewKey};
 use crate::db::{AccountId, ApiKeyId, EnvironmentId, accounts, environments};
@@ -28,6 +30,14 @@ impl KeyOwner {
     /// every change, so keys of the account may be named under one that does not exist.
     pub(super) fn feed_environment(self) -> EnvironmentId {
         self.environment_id.unwrap_or(EnvironmentId(0))
+    }
+
+    /// An event of the audit trail about one of the owner's keys.
+    pub(super) fn event(self, action: Action) -> Event {
+        match self.environment_id {
+            Some(id) => Event::of_environment(id, action),
+            None => Event::of_account(self.account_id, action),
+        }
     }
 }
 
@@ -86,10 +96,14 @@ pub async fn create_api_key(app: &App, owner: KeyOwner, new: NewApiKey<'_>) -> R
     if api_keys::is_name_taken(&mut *transaction, account_id, environment_id, new.display_name).await? {
         return Err(KeyError::NameTaken);
     }
-    if api_keys::count(&mut *transaction, account_id, environment_id).await? >= MAX_KEYS {
+    if api_keys::count(&mut *transaction, account_id, environment_id, app.clock.now()).await? >= MAX_KEYS {
         return Err(KeyError::TooMany);
     }
+    let target = new.display_name.to_owned();
+    let made = json!({ "display_name": new.display_name, "scopes": new.scopes });
     let created = store(app, &mut transaction, owner, KeyKind::Api, new).await?;
+    let event = owner.event(Action::ApiKeyCreated).target(Target::api_key(created.id, &target)).made(&made);
+    audit::record(app, &mut *transaction, event).await?;
     transaction.commit().await?;
     announce(app, owner, created.id).await?;
     tracing::info!(
@@ -101,7 +115,7 @@ pub async fn create_api_key(app: &App, owner: KeyOwner, new: NewApiKey<'_>) -> R
 }
 
 /// One change of an owner's keys at a time, so that name and number hold until the end.
-async fn lock_owner(db: &mut PgConnection, owner: KeyOwner) -> Result<(), KeyError> {
+pub(super) async fn lock_owner(db: &mut PgConnection, owner: KeyOwner) -> Result<(), KeyError> {
     let Some(environment) = owner.environment_id else {
         return Ok(accounts::lock(db, owner.account_id).await?);
     };

@@ -1,12 +1,17 @@
-//! Replacing the key that webhooks are signed with. Called by the API.
+//! Replacing keys while the old ones still work for a while: API keys, and the key that webhooks are signed with. Called
+//! by the API and the dashboard.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
-use super::creation::{KeyError, KeyOwner, insert_key};
+use super::change::announce;
+use super::creation::{CreatedKey, KeyError, KeyOwner, insert_key, lock_owner};
 use crate::app::App;
+use crate::audit::{self, Action, Target};
 use crate::crypto::Secret;
+use crate::db::ApiKeyId;
 use crate::db::api_keys::{self, KeyKind};
 use crate::db::environments::{self, Environment};
+use crate::time_format::format_millis_z;
 
 /// How long the replaced key still signs beside the new one.
 const OVERLAP: TimeDelta = TimeDelta::hours(24);
@@ -46,6 +51,52 @@ pub async fn rotate_signing_key(app: &App, environment: &Environment) -> Result<
     api_keys::retire(&mut *transaction, environment.id, old, now + OVERLAP, now).await?;
     let kind = KeyKind::WebhookSigning;
     let created = insert_key(app, &mut transaction, owner, kind, SIGNING_KEY_NAME, &[]).await?;
+    audit::record(app, &mut *transaction, owner.event(Action::SigningKeyRotated)).await?;
     transaction.commit().await?;
     Ok(created.secret)
+}
+
+/// Gives an API key a successor with its name and scopes. The old key works for `grace` more under another name.
+///
+/// `None` when there is no such key, or when it was replaced already.
+pub async fn rotate_api_key(
+    app: &App,
+    owner: KeyOwner,
+    id: ApiKeyId,
+    grace: TimeDelta,
+) -> Result<Option<CreatedKey>, KeyError> {
+    let now = app.clock.now();
+    let KeyOwner { account_id, environment_id } = owner;
+    let mut transaction = app.db.begin().await?;
+    lock_owner(&mut transaction, owner).await?;
+    let keys = api_keys::list(&mut *transaction, account_id, environment_id, now).await?;
+    let Some(old) = keys.into_iter().find(|key| key.id == id && key.expires_at.is_none()) else {
+        return Ok(None);
+    };
+    let old_name = replaced_name(&old.display_name, now);
+    api_keys::replace(&mut *transaction, account_id, id, &old_name, now + grace).await?;
+    let kind = KeyKind::Api;
+    let created = insert_key(app, &mut transaction, owner, kind, &old.display_name, &old.scopes).await?;
+    let event = owner
+        .event(Action::ApiKeyUpdated)
+        .target(Target::api_key(id, &old_name))
+        .target(Target::api_key(created.id, &old.display_name))
+        .with("replacedBy", created.id.0)
+        .with("worksUntil", format_millis_z(now + grace));
+    audit::record(app, &mut *transaction, event).await?;
+    transaction.commit().await?;
+    announce(app, owner, id).await?;
+    tracing::info!(
+        environment.id = environment_id.map(|id| id.0),
+        api_key.id = id.0,
+        api_key.successor = created.id.0,
+        "API key replaced"
+    );
+    Ok(Some(created))
+}
+
+/// What a replaced key is called; names tell live keys apart.
+fn replaced_name(name: &str, now: DateTime<Utc>) -> String {
+    let kept: String = name.chars().take(200).collect();
+    format!("{kept} (replaced {})", now.format("%Y-%m-%d %H:%M:%S%.3f"))
 }

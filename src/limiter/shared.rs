@@ -122,6 +122,8 @@ impl SharedWindows {
             Bucket::Address(address) => format!("address:{address}"),
             Bucket::FailedAuthentication(address) => format!("failed:{address}"),
             Bucket::FailedPassword(address) => format!("failed-password:{address}"),
+            Bucket::FailedLogin(hash) => format!("failed-login:{}", hex::encode(hash)),
+            Bucket::Webhook(name) => format!("webhook:{}", hex::encode(name)),
         };
         format!("hitchpost:limit:{}:{bucket}", self.namespace)
     }

@@ -5,25 +5,17 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION};
-use http::{HeaderMap, HeaderValue, Method};
 use serde_json::{Map, Value};
 
 use super::{Arrival, Obtained, Renewed, app as installed_app};
 use crate::app::App;
-use crate::auth::Credentials;
-use crate::catalog::Provider;
+use crate::auth::{AuthMode, Credentials};
 use crate::connections::open_config;
 use crate::db::connection_config;
-use crate::egress::OutgoingRequest;
+use crate::hooks;
 use crate::integrations::OpenIntegration;
-use crate::logs::operation_id;
 use crate::oauth::{self, PopupError, TokenError};
-use crate::template::{Context, Escape, build_url};
 
-/// The catalog's word for finding out who signed in.
-const NAMES_USER: &str = "githubAppOauthPostConnection";
 const USER_LIMIT: Duration = Duration::from_secs(10);
 /// Of the user's half of a refresh: with that of the installation, within the lease.
 const REFRESH_LIMIT: Duration = Duration::from_secs(15);
@@ -44,7 +36,7 @@ pub async fn arrive(app: &App, arrival: Arrival<'_>) -> Result<Obtained, PopupEr
     }
     if !has_code && text("setup_action") == Some("update") {
         let (credentials, gained) = installed_app::install(app, arrival, installation).await?;
-        return Ok(Obtained::ready(credentials, gained));
+        return Ok(Obtained { told_mode: Some(AuthMode::App), ..Obtained::ready(credentials, gained) });
     }
     install(app, arrival, installation).await
 }
@@ -65,7 +57,8 @@ async fn authorize_known(
     let mut config = open_config(app, &connection);
     config.extend(gained);
     let connection_id = Some(connection.connection_id);
-    Ok(Some(Obtained { connection_id, ..Obtained::ready(credentials, config) }))
+    let told_mode = Some(AuthMode::App);
+    Ok(Some(Obtained { connection_id, told_mode, ..Obtained::ready(credentials, config) }))
 }
 
 /// The user's tokens, then the installation's.
@@ -74,11 +67,8 @@ async fn install(app: &App, arrival: Arrival<'_>, installation: &str) -> Result<
     let (credentials, gained) = installed_app::install(app, arrival, installation).await?;
     let mut config = user.connection_config;
     config.extend(gained);
-    match handle(app, arrival.provider, arrival.config, &user.credentials).await {
-        Ok(Some(handle)) => {
-            config.insert("handle".to_owned(), handle.into());
-        }
-        Ok(None) => {}
+    match ask_about_user(app, arrival, &user.credentials).await {
+        Ok(found) => config.extend(found),
         // The installation works without it.
         Err(error) => tracing::warn!(error.reason = error.message, "the name of a user was not found"),
     }
@@ -88,52 +78,32 @@ async fn install(app: &App, arrival: Arrival<'_>, installation: &str) -> Result<
 
 /// The user's tokens, for a connection that waits until an owner approves. Without a code this is a failed callback.
 async fn request_approval(app: &App, arrival: Arrival<'_>) -> Result<Obtained, PopupError> {
+    let operation_id = arrival.payload.operation_id.clone();
     let mut user = oauth::arrive(app, arrival).await?;
     let config = &mut user.connection_config;
     // The approval names this user, so that without the name the connection would wait for ever.
-    if let Some(handle) = handle(app, arrival.provider, arrival.config, &user.credentials).await? {
-        config.insert("handle".to_owned(), handle.into());
-    }
+    config.extend(ask_about_user(app, arrival, &user.credentials).await?);
     if let Some(app_id) = arrival.integration.custom.get("app_id") {
         config.insert("app_id".to_owned(), app_id.clone());
     }
     config.insert("pending".to_owned(), true.into());
-    config.insert("pendingLog".to_owned(), operation_id(app).into());
+    config.insert("pendingLog".to_owned(), operation_id.into());
     config.insert(USER_CREDENTIALS.to_owned(), user.credentials.to_json());
     Ok(Obtained { is_pending: true, ..user })
 }
 
-/// The provider's name for the user, where the catalog entry wants it known.
-async fn handle(
+/// What the provider says about the user, where the catalog entry wants it known: as a rule the `handle`.
+async fn ask_about_user(
     app: &App,
-    provider: &Provider,
-    config: &Map<String, Value>,
+    arrival: Arrival<'_>,
     user: &Credentials,
-) -> Result<Option<String>, TokenError> {
-    let proxy =
-        provider.proxy.as_ref().filter(|_| provider.post_connection_script.as_deref() == Some(NAMES_USER));
-    let (Some(proxy), Some(token)) = (proxy, user.bearer_token()) else { return Ok(None) };
-    let failed = |reason: String| {
+) -> Result<Map<String, Value>, TokenError> {
+    let asked = hooks::ask_about_user(app, arrival.integration, user, arrival.config);
+    let asked = tokio::time::timeout(USER_LIMIT, asked).await;
+    let found = asked.unwrap_or_else(|_| Err("it took too long".to_owned()));
+    found.map_err(|reason| {
         TokenError::new("unknown", format!("The provider did not say who signed in: {reason}."))
-    };
-    let random = app.rng.uuid().to_string();
-    let context = Context::new(app.clock.now(), &random).flat_connection_config(config);
-    let mut url =
-        build_url(&proxy.base_url, &context, Escape::Verbatim).map_err(|error| failed(error.to_string()))?;
-    let path = format!("{}/user", url.path().trim_end_matches('/'));
-    url.set_path(&path);
-    let mut bearer = HeaderValue::from_str(&format!("Bearer {token}"))
-        .map_err(|_| failed("its token cannot be sent".to_owned()))?;
-    bearer.set_sensitive(true);
-    let accept = HeaderValue::from_static("application/json");
-    let headers = HeaderMap::from_iter([(AUTHORIZATION, bearer), (ACCEPT, accept)]);
-    let request = OutgoingRequest { method: Method::GET, url, headers, body: Bytes::new(), follow: false };
-    let answer = app.egress.tokens.send_within(request, USER_LIMIT).await;
-    let answer = answer.map_err(|error| failed(error.to_string()))?;
-    let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-    let login = body.get("login").and_then(Value::as_str).filter(|_| answer.status.is_success());
-    let login = login.filter(|login| !login.is_empty()).map(str::to_owned);
-    login.map(Some).ok_or_else(|| failed(format!("it answered {}", answer.status.as_u16())))
+    })
 }
 
 /// A fresh token of the installation, and then fresh tokens of the user. The user's refresh token can be used only once, so

@@ -203,7 +203,7 @@ fn without_token(answer: &Map<String, Value>) -> TokenError {
 /// A connection config that the URL cannot be built from is the caller's mistake, everything else the token's.
 fn no_request_token(error: TokenError) -> PopupError {
     match PopupError::from(error) {
-        PopupError { kind: "unknown_err", message } => {
+        PopupError { kind: "unknown_err", message, .. } => {
             PopupError::new("token_err", format!("No request token: {message}"))
         }
         own => own,

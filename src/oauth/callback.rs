@@ -3,14 +3,17 @@
 //! Order that must not change: the connection is stored, then the outcome, and only then is anybody told; so a crash at any
 //! point loses nothing that somebody was promised.
 
+use chrono::TimeDelta;
 use serde_json::{Map, Value, json};
 
 use super::exchange::stored_config;
+use super::failure;
 use super::popup::{announce, known_provider, needs_client, require_client};
 use super::popup_error::PopupError;
-use super::session;
+use super::session::{self, Payload};
 use super::with_operator_defaults;
 use crate::app::{App, SharedApp};
+use crate::audit::{self, Actor};
 use crate::auth::AuthMode;
 use crate::catalog::Provider;
 use crate::connections::{NewConnection, establish};
@@ -18,7 +21,12 @@ use crate::db::connect_sessions::{self, ConnectSession};
 use crate::db::oauth_sessions::{self, OAuthSession};
 use crate::db::{environments, integrations};
 use crate::integrations::OpenIntegration;
+use crate::logs::{Kind, Level, NewOperation, Operation};
+use crate::metrics::AuthResult;
 use crate::modes::{self, Arrival};
+
+/// How long an owner may take to approve before the operation counts as abandoned.
+const PENDING: TimeDelta = TimeDelta::days(7);
 
 /// What came back from the provider.
 pub struct Callback {
@@ -55,8 +63,9 @@ impl Finished {
 /// used only once, and somebody waits for the outcome.
 pub async fn finish(app: &SharedApp, callback: Callback) -> Finished {
     let task = {
-        let app = app.clone();
-        app.lifecycle.tasks.clone().spawn(async move { claim_and_finish(&app, &callback).await })
+        let (app, tasks) = (app.clone(), app.lifecycle.tasks.clone());
+        let work = async move { claim_and_finish(&app, &callback).await };
+        tasks.spawn(audit::carried(work))
     };
     task.await.unwrap_or_else(|error| {
         tracing::error!(error = %error, "a sign-in ended without a result");
@@ -82,11 +91,17 @@ async fn finish_claimed(app: &App, callback: &Callback, row: &OAuthSession) -> F
     let known = integration.as_ref().ok();
     let key = known.map(|integration| integration.row.unique_key.clone());
     let provider = known.and_then(|integration| integration.provider.as_ref());
+    let mode = provider.and_then(|provider| provider.mode());
     let provider = provider.map(|provider| provider.display_name.clone());
-    let result = match integration {
-        Ok(integration) => connect(app, callback, row, &integration).await,
-        Err(error) => Err(error),
+    let payload = session::open(app, row);
+    let operation = resume(app, callback, row, payload.as_ref().ok());
+    let work = async {
+        let integration = integration.as_ref().map_err(PopupError::clone)?;
+        operation.about_integration(integration);
+        connect(app, callback, row, integration, &payload?, &operation).await
     };
+    let result = operation.attempt(work).await;
+    app.metrics.note_authorization(mode, AuthResult::of(&result));
     let outcome = match &result {
         Ok(connected) => json!({"message_type": "success", "provider_config_key": key,
             "connection_id": connected.connection_id, "is_pending": connected.is_pending}),
@@ -99,7 +114,32 @@ async fn finish_claimed(app: &App, callback: &Callback, row: &OAuthSession) -> F
         tracing::error!(error = %error, "the outcome of a sign-in could not be stored");
     }
     announce(app, row.ws_client_id.as_deref(), outcome).await;
+    if let (Ok(integration), Err(error)) = (&integration, &result) {
+        failure::tell(app, row, integration, error).await;
+    }
     Finished { provider, result: result.map(|_| ()) }
+}
+
+/// The operation that the redirect left open.
+fn resume(app: &App, callback: &Callback, row: &OAuthSession, payload: Option<&Payload>) -> Operation {
+    let id = payload.map(|payload| payload.operation_id.as_str()).unwrap_or_default();
+    let new = NewOperation::new(Kind::AuthCreateConnection, row.environment_id);
+    let operation = app.logs.resume(id, new);
+    operation.hide(&row.id);
+    operation.hide_named(&callback.query);
+    if let Some(payload) = payload {
+        operation.hide(&payload.code_verifier);
+        operation.hide(payload.client.client_secret.as_deref().unwrap_or_default());
+        operation.hide(payload.refresh_token.as_deref().unwrap_or_default());
+        operation.hide_named(&Value::Object(payload.kept.clone()));
+    }
+    operation.about_connection(None, &row.connection_id);
+    operation.tell(
+        Level::Info,
+        "The browser came back from the provider.",
+        json!({ "query": callback.query }),
+    );
+    operation
 }
 
 async fn find_integration(app: &App, row: &OAuthSession) -> Result<OpenIntegration, PopupError> {
@@ -119,6 +159,8 @@ async fn connect(
     callback: &Callback,
     row: &OAuthSession,
     integration: &OpenIntegration,
+    payload: &Payload,
+    operation: &Operation,
 ) -> Result<Connected, PopupError> {
     if app.config.state_cookie_required && !callback.has_cookie {
         let message = "This browser did not start the sign-in, or it keeps no cookies. Start again.";
@@ -133,19 +175,20 @@ async fn connect(
         PopupError::new("account_or_environment_retrieval_err", "The environment does not exist any more.")
     })?;
     let connect_session = find_connect_session(app, row).await?;
-    let payload = session::open(app, row)?;
+    operation.hide_config(integration, &payload.connection_config);
     let from_callback = callback_metadata(provider, &callback.query);
     let mut config = with_operator_defaults(integration, &payload.connection_config);
     config.extend(from_callback.clone());
     let arrival = Arrival {
         integration,
         provider,
-        payload: &payload,
+        payload,
         connection_id: &row.connection_id,
         config: &config,
         query: &callback.query,
     };
     let obtained = modes::arrive(app, arrival).await?;
+    operation.hide_credentials(&obtained.credentials);
     let is_pending = obtained.is_pending;
     let (connection_id, stored, session) = match obtained.connection_id {
         // The sign-in turned out to be about another connection, which the session says nothing about.
@@ -159,8 +202,17 @@ async fn connect(
     let mut new = NewConnection::from_session(&connection_id, &obtained.credentials, stored, session);
     // What an earlier installation brought does not belong to the one that is waited for.
     new.keeps_automated_config &= !is_pending;
+    new.told_mode = obtained.told_mode;
     let established = establish(app, &environment, integration, new).await?;
     tracing::info!(connection.id = established.id.0, operation = ?established.operation, "a sign-in succeeded");
+    operation.about_connection(Some(established.id.0), &connection_id);
+    operation.info(established.operation.sentence());
+    if is_pending {
+        operation.info("It waits for an owner's approval.");
+        operation.wait_until(app.clock.now() + PENDING);
+    } else {
+        operation.succeed();
+    }
     Ok(Connected { connection_id, is_pending })
 }
 
@@ -185,6 +237,7 @@ fn check_route(route: CallbackRoute, provider: &Provider) -> Result<(), PopupErr
 async fn find_connect_session(app: &App, row: &OAuthSession) -> Result<Option<ConnectSession>, PopupError> {
     let Some(id) = row.connect_session_id else { return Ok(None) };
     let found = connect_sessions::find(&app.db, row.environment_id, id).await?;
+    audit::note_actor(|| Actor::connect_session(id));
     let deleted = || PopupError::new("unknown_err", "The connect session was deleted during the sign-in.");
     found.map(Some).ok_or_else(deleted)
 }

@@ -7,7 +7,7 @@ use super::exchange::redeem;
 use super::tokens::{lookup, pick_metadata};
 use super::{Payload, TokenError};
 use crate::app::App;
-use crate::auth::{ClientOverride, Credentials};
+use crate::auth::{AuthMode, ClientOverride, Credentials};
 use crate::catalog::Provider;
 use crate::connections::{self, Established, NewConnection, establish, open_config};
 use crate::crypto::CryptoError;
@@ -17,6 +17,7 @@ use crate::db::environments::Environment;
 use crate::db::integrations;
 use crate::error::ApiError;
 use crate::integrations::OpenIntegration;
+use crate::logs::{Kind, LogError, NewOperation, Operation};
 use crate::modes;
 
 /// Why an event completed nothing.
@@ -29,6 +30,16 @@ pub enum CompletionError {
     Token(#[from] TokenError),
     #[error("the connection could not be stored")]
     Storage(ApiError),
+}
+
+impl From<&CompletionError> for LogError {
+    fn from(error: &CompletionError) -> Self {
+        match error {
+            CompletionError::NotWaiting => LogError::new("not_waiting", error.to_string()),
+            CompletionError::Token(error) => LogError::new(error.kind, error.message.as_str()),
+            CompletionError::Storage(error) => error.into(),
+        }
+    }
 }
 
 impl From<ApiError> for CompletionError {
@@ -70,8 +81,15 @@ pub async fn complete_installation(
     let user = connections::open(app, connection)?;
     let mut config = settled_config(app, connection);
     config.insert("installation_id".to_owned(), approval.installation_id);
-    let completed = modes::complete_installation(app, &integration, &user, config).await?;
-    let established = store(app, environment, &integration, connection, completed).await?;
+    let operation = resume(app, connection, &integration);
+    let told_mode = Some(AuthMode::App);
+    let work = async {
+        let completed = modes::complete_installation(app, &integration, &user, config).await?;
+        let stored = store(app, environment, &integration, connection, completed, told_mode).await?;
+        Ok::<_, CompletionError>(stored)
+    };
+    let established = operation.attempt(work).await?;
+    operation.succeed();
     Ok(Some(established))
 }
 
@@ -96,11 +114,28 @@ pub async fn complete_outbound(
     let mut config = settled_config(app, connection);
     config.extend(installed.metadata);
     let payload = payload(app, environment, &config);
-    let (credentials, found) = redeem(app, integration, provider, &payload, &config, &installed.code).await?;
-    config.extend(found);
-    let completed = modes::Renewed { credentials, connection_config: config };
-    let established = store(app, environment, integration, connection, completed).await?;
+    let operation = resume(app, connection, integration);
+    operation.hide(&installed.code);
+    let work = async {
+        let (credentials, found) =
+            redeem(app, integration, provider, &payload, &config, &installed.code).await?;
+        config.extend(found);
+        let completed = modes::Renewed { credentials, connection_config: config.clone() };
+        Ok::<_, CompletionError>(store(app, environment, integration, connection, completed, None).await?)
+    };
+    let established = operation.attempt(work).await?;
+    operation.succeed();
     Ok(Some(established))
+}
+
+/// The operation of the sign-in that has waited since.
+fn resume(app: &App, connection: &Connection, integration: &OpenIntegration) -> Operation {
+    let id = member_text(connection, "pendingLog").unwrap_or_default();
+    let new = NewOperation::new(Kind::AuthCreateConnection, connection.environment_id);
+    let operation = app.logs.resume(&id, new.connection(connection));
+    operation.about_integration(integration);
+    operation.info("The provider says that the installation is done.");
+    operation
 }
 
 /// An installation that somebody asked for and an owner approved.
@@ -184,6 +219,7 @@ fn payload(app: &App, environment: &Environment, config: &Map<String, Value>) ->
         client: ClientOverride::default(),
         refresh_token: None,
         kept: Map::new(),
+        operation_id: String::new(),
     }
 }
 
@@ -194,11 +230,13 @@ async fn store(
     integration: &OpenIntegration,
     connection: &Connection,
     completed: modes::Renewed,
+    told_mode: Option<AuthMode>,
 ) -> Result<Established, ApiError> {
     let credentials: &Credentials = &completed.credentials;
     let config = completed.connection_config;
     let mut new = NewConnection::from_session(&connection.connection_id, credentials, config, None);
     new.keeps_automated_config = false;
+    new.told_mode = told_mode;
     let established = establish(app, environment, integration, new).await?;
     tracing::info!(connection.id = established.id.0, "a waiting connection was completed");
     Ok(established)

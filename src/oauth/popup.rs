@@ -1,6 +1,6 @@
 //! The redirect to the provider, and telling the browser how a sign-in ended (`spec` auth-flows, sections 4.2 to 4.4).
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::authorize::{Authorize, authorize_url};
@@ -15,6 +15,7 @@ use crate::db::environments::Environment;
 use crate::db::oauth_sessions::{self, OAuthSession};
 use crate::fanout::Wake;
 use crate::integrations::OpenIntegration;
+use crate::logs::{Level, Operation};
 use crate::modes::{self, Departure};
 use crate::template::Context;
 
@@ -33,6 +34,8 @@ pub struct SignIn<'a> {
     pub client: ClientOverride,
     /// Only looked at together with a client of the caller's own.
     pub refresh_token: Option<String>,
+    /// Goes on when the browser comes back.
+    pub operation: &'a Operation,
 }
 
 /// Where the popup goes, and the state that its cookie is named after.
@@ -66,7 +69,22 @@ pub async fn begin(app: &App, sign_in: SignIn<'_>) -> Result<Started, PopupError
         created_at: app.clock.now(),
     };
     session::store(app, row, &payload).await?;
+    log_departure(app, &sign_in, &url, &payload);
     Ok(Started { url, state })
+}
+
+/// Says where the browser was sent, and how long it may stay away.
+fn log_departure(app: &App, sign_in: &SignIn<'_>, url: &Url, payload: &Payload) {
+    let operation = sign_in.operation;
+    operation.hide(&payload.code_verifier);
+    operation.hide_config(sign_in.integration, &payload.connection_config);
+    let details = json!({
+        "authorizationUrl": operation.clean_url(url.as_str()),
+        "callbackUrl": payload.callback_url,
+        "scopes": scopes_of(sign_in),
+    });
+    operation.tell(Level::Info, "The browser was sent to the provider.", details);
+    operation.wait_until(app.clock.now() + session::LIFETIME);
 }
 
 /// The provider of an integration.
@@ -141,6 +159,7 @@ fn payload(app: &App, sign_in: &SignIn<'_>) -> Payload {
         client: sign_in.client.clone(),
         refresh_token,
         kept: Map::new(),
+        operation_id: sign_in.operation.id().to_owned(),
     }
 }
 

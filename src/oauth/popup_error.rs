@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::TokenError;
 use super::authorize::AuthorizeError;
 use crate::error::ApiError;
+use crate::logs::LogError;
 
 /// `kind` is the wire's error type (`spec` auth-flows, section 4.7); `message` is for people and never holds a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -12,11 +13,22 @@ use crate::error::ApiError;
 pub struct PopupError {
     pub kind: &'static str,
     pub message: String,
+    /// Whether the provider's token endpoint said yes, but nobody can read what.
+    is_unreadable_answer: bool,
 }
 
 impl PopupError {
     pub fn new(kind: &'static str, message: impl Into<String>) -> Self {
-        PopupError { kind, message: message.into() }
+        PopupError { kind, message: message.into(), is_unreadable_answer: false }
+    }
+
+    /// The word of the webhook that tells of the failure.
+    pub fn webhook_kind(&self) -> &'static str {
+        match self.kind {
+            "callback_err" => "invalid_callback",
+            _ if self.is_unreadable_answer => "unable_to_parse_token_response",
+            _ => "unknown",
+        }
     }
 
     /// The frame for the waiting socket.
@@ -29,6 +41,12 @@ impl PopupError {
             }
         }
         outcome
+    }
+}
+
+impl From<&PopupError> for LogError {
+    fn from(error: &PopupError) -> Self {
+        LogError::new(error.kind, error.message.as_str())
     }
 }
 
@@ -51,7 +69,8 @@ impl From<TokenError> for PopupError {
             "github_app_token_fetch_error" => error.kind,
             _ => "unknown_err",
         };
-        PopupError::new(kind, error.message)
+        let is_unreadable_answer = error.kind == "unable_to_parse_token_response";
+        PopupError { is_unreadable_answer, ..PopupError::new(kind, error.message) }
     }
 }
 

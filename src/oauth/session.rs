@@ -35,6 +35,9 @@ pub struct Payload {
     /// What else the mode has to remember until the popup is back.
     #[serde(default)]
     pub kept: Map<String, Value>,
+    /// The operation that the sign-in belongs to.
+    #[serde(default)]
+    pub operation_id: String,
 }
 
 /// A new `state`: 128 random bits as URL-safe text.

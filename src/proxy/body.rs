@@ -47,6 +47,12 @@ pub(super) struct Demands {
 }
 
 impl Outgoing {
+    /// Bytes that are known already.
+    pub fn whole(bytes: Bytes, content_type: Option<HeaderValue>) -> Self {
+        let content = Content::Whole(bytes);
+        Outgoing { content, content_type, content_encoding: None, has_entry_values: false }
+    }
+
     fn nothing(content_type: Option<HeaderValue>) -> Self {
         Outgoing { content: Content::Nothing, content_type, content_encoding: None, has_entry_values: false }
     }

@@ -2,15 +2,17 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::response::Response;
 use chrono::TimeDelta;
 use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode, Uri};
+use http_body::Body as _;
 
 use super::body::{self, Demands, Outgoing};
+use super::call_log::{CallLog, Exchanged};
 use super::encoding::Accepted;
 use super::entry::EntryHeaders;
 use super::headers::{Ingredients, for_provider};
@@ -22,12 +24,14 @@ use super::retry::{Failed, Rules, Wait, jitter};
 use super::send::{Means, blame_body, send};
 use super::sign::Signer;
 use super::target::{Target, Unbuildable};
+use super::trace;
 use super::url::{Base, BaseOrigin, interpolate, query_pair};
 use super::{Call, ProxyError};
 use crate::app::SharedApp;
 use crate::catalog::ProxySection;
 use crate::egress::EgressError;
-use crate::error::ApiError;
+use crate::error::{ApiError, REQUEST_ID};
+use crate::metrics::ProxySeries;
 use crate::template::{Escape, Template, url_text};
 
 /// All attempts together, waits included, until the final answer's head.
@@ -39,26 +43,67 @@ const NEVER_ON_401: [&str; 3] = ["facebook", "instagram", "threads"];
 
 /// Makes the call. The answer streams: its body may still break after this returned.
 pub async fn call(app: &SharedApp, call: Call<'_>, body: Body) -> Result<Response, ProxyError> {
-    match tokio::time::timeout(WHOLE_CALL, run(app, &call, body)).await {
-        Ok(outcome) => outcome,
-        Err(_) => {
+    let mut log = CallLog::begin(app, &call);
+    let outcome = if is_bounded(&call, &body) {
+        run(app, &call, body, &mut log).await
+    } else {
+        let outcome = tokio::time::timeout(WHOLE_CALL, run(app, &call, body, &mut log)).await;
+        outcome.unwrap_or_else(|_| {
             let legacy = app.config.proxy.legacy_errors;
             Err(ProxyError::no_answer(EgressError::Timeout, &call.method, legacy))
+        })
+    };
+    match outcome {
+        Ok((answer, delivery)) => {
+            log.note_answer(answer.status.as_u16());
+            Ok(answer.deliver(&delivery, log))
+        }
+        Err(error) => {
+            log.note_names(&call);
+            log.note_failure(error.code(), error.to_string());
+            Err(error)
         }
     }
 }
 
-async fn run(app: &SharedApp, call: &Call<'_>, body: Body) -> Result<Response, ProxyError> {
+/// Whether only exchanges are waited for, each of which has a bound of its own: neither a client that sends its body slowly
+/// nor pauses between attempts. The timer over everything would cost every call.
+fn is_bounded(call: &Call<'_>, body: &Body) -> bool {
+    call.control.retries == 0 && body.is_end_stream()
+}
+
+async fn run<'c>(
+    app: &'c SharedApp,
+    call: &'c Call<'_>,
+    body: Body,
+    log: &mut CallLog,
+) -> Result<(Answer, Delivery<'c>), ProxyError> {
     if let Some(url) = call.control.base_url_override {
         check_base(app, url, BaseOrigin::Caller)?;
     }
     let target = resolve(app, call.environment, &call.control).await?;
+    log.note_target(&target);
+    let mut counted = Counted { series: &target.series, started: Instant::now(), status: None };
     let demands = demands(app, call, &target)?;
     let body = body::prepare(call, body, demands).await?;
     let attempts = Attempts { app, call, body };
-    let answer = attempts.run(target.clone()).await;
+    let answer = attempts.run(target.clone(), log).await;
     let answer = answer.map_err(|error| blame_body(error, &attempts.body, app.config.http.body_limit))?;
-    Ok(answer.deliver(&attempts.delivery()))
+    counted.status = Some(answer.status);
+    Ok((answer, attempts.delivery()))
+}
+
+/// Counts a call however it ends: a caller who went away, or a time-out, has no status.
+struct Counted<'a> {
+    series: &'a ProxySeries,
+    started: Instant,
+    status: Option<StatusCode>,
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.series.note(self.status, self.started.elapsed());
+    }
 }
 
 /// What the body has to be read for.
@@ -109,11 +154,11 @@ struct Attempts<'a> {
     body: Outgoing,
 }
 
-impl Attempts<'_> {
-    async fn run(&self, mut target: Arc<Target>) -> Result<Answer, ProxyError> {
+impl<'a> Attempts<'a> {
+    async fn run(&self, mut target: Arc<Target>, log: &mut CallLog) -> Result<Answer, ProxyError> {
         let (mut attempt, mut was_renewed) = (0, false);
         loop {
-            let mut outcome = self.attempt(&target).await;
+            let mut outcome = self.attempt(&target, log).await;
             if !was_renewed
                 && is_unauthorized(&outcome)
                 && let Some(renewed) = self.renew(&target).await
@@ -125,13 +170,15 @@ impl Attempts<'_> {
             let Some(wait) = self.wait_after(&target, &mut outcome, attempt).await else { return outcome };
             tracing::debug!(reason = %wait.reason, wait_ms = wait.time.as_millis(), attempt, "trying again");
             drop(outcome);
+            trace::note_wait(wait.time);
+            log.note_wait(wait.time);
             tokio::time::sleep(wait.time).await;
             attempt += 1;
             target = self.resolve_again().await?;
         }
     }
 
-    async fn attempt(&self, target: &Target) -> Result<Answer, ProxyError> {
+    async fn attempt(&self, target: &Target, log: &mut CallLog) -> Result<Answer, ProxyError> {
         let (hop, names) = self.build(target)?;
         let forwards_all = self
             .call
@@ -142,7 +189,13 @@ impl Attempts<'_> {
         let guarded = Guarded { headers: &names.names, body: self.body.has_entry_values, forwards_all };
         let signer = target.signer()?.filter(|signer| signer.applies(&hop.headers));
         let means = Means { signer, client: target.identity.as_ref().ok().and_then(Option::as_ref) };
-        send(self.app, hop, &self.body, &guarded, means).await.map(Answer::new)
+        let (uri, began) = (hop.uri.clone(), Instant::now());
+        let outcome = send(self.app, hop, &self.body, &guarded, means).await.map(Answer::new);
+        let result = outcome.as_ref().map(|answer| (answer.status.as_u16(), &answer.headers));
+        let exchanged = Exchanged { uri, took: began.elapsed(), result };
+        // Built once more, because the request went away with the attempt.
+        log.note_attempt(exchanged, || self.build(target).map(|(hop, _)| hop.headers).unwrap_or_default());
+        outcome
     }
 
     /// The request of this attempt, and what in it came from the entry.
@@ -150,8 +203,16 @@ impl Attempts<'_> {
         let entry = entry_headers(target)?;
         let uri = self.uri(target)?;
         let decodes = self.decodes(target);
-        let ingredients =
-            Ingredients { entry, context: None, client: self.call.headers, body: &self.body, decodes };
+        let traces = self.app.config.proxy.trace_headers;
+        let request_id = if traces { REQUEST_ID.try_with(Clone::clone).ok() } else { None };
+        let ingredients = Ingredients {
+            entry,
+            context: None,
+            client: self.call.headers,
+            body: &self.body,
+            decodes,
+            traced: request_id.as_ref(),
+        };
         let headers = if entry.varying.is_empty() {
             for_provider(&ingredients)
         } else {
@@ -215,7 +276,7 @@ impl Attempts<'_> {
         self.call.control.decompress || (entry_asks && listed == Accepted::default())
     }
 
-    fn delivery(&self) -> Delivery<'_> {
+    fn delivery(&self) -> Delivery<'a> {
         Delivery {
             method: &self.call.method,
             accepted: Accepted::of(self.call.headers),

@@ -35,6 +35,14 @@ impl ProxyError {
         ApiError::bad_request("invalid_body", "The request body ended early.").into()
     }
 
+    /// The wire's code.
+    pub fn code(&self) -> &str {
+        match self {
+            ProxyError::Refused(error) => error.code(),
+            ProxyError::NoAnswer { error, .. } => code_of(error),
+        }
+    }
+
     /// Sorts a failure of the outgoing client. `legacy` answers status 500, as upstream does.
     pub(super) fn no_answer(error: EgressError, method: &Method, legacy: bool) -> Self {
         match error {

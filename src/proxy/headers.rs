@@ -25,6 +25,8 @@ pub(super) struct Ingredients<'a> {
     pub body: &'a Outgoing,
     /// The answer will be decoded whatever the client takes.
     pub decodes: bool,
+    /// The id under which the provider is told the request, with the caller's trace; `None`: nothing is told.
+    pub traced: Option<&'a HeaderValue>,
 }
 
 /// The headers for the provider. Later ones win: credentials, the entry's, the caller's `Nango-Proxy-*`.
@@ -37,11 +39,24 @@ pub(super) fn for_provider(made_of: &Ingredients<'_>) -> HeaderMap {
     }
     add_callers(&mut headers, made_of.client);
     add_content(&mut headers, made_of.client, made_of.body);
+    if let Some(request_id) = made_of.traced {
+        add_trace(&mut headers, made_of.client, request_id);
+    }
     headers.entry(ACCEPT).or_insert(ANY_ACCEPT);
     headers.entry(USER_AGENT).or_insert(PRODUCT);
     let offer = || Accepted::of(made_of.client).offer(made_of.decodes);
     headers.entry(ACCEPT_ENCODING).or_insert_with(offer);
     headers
+}
+
+/// What lets somebody follow a request through both systems (W3C Trace Context).
+fn add_trace(headers: &mut HeaderMap, client: &HeaderMap, request_id: &HeaderValue) {
+    for name in ["traceparent", "tracestate"] {
+        if let Some(value) = client.get(name) {
+            headers.entry(name).or_insert_with(|| value.clone());
+        }
+    }
+    headers.entry("x-request-id").or_insert_with(|| request_id.clone());
 }
 
 fn add_callers(headers: &mut HeaderMap, client: &HeaderMap) {

@@ -26,6 +26,7 @@ pub(super) struct Namespace<'a> {
     origin: Origin<'a>,
     credentials: Map<String, Value>,
     extras: Vec<(&'a str, &'a str)>,
+    found: Option<&'a Map<String, Value>>,
     random: String,
     now: DateTime<Utc>,
 }
@@ -39,11 +40,12 @@ impl<'a> Namespace<'a> {
             ("clientSecret", client_secret),
         ];
         extras.extend(origin.credentials.bearer_token().map(|token| ("accessToken", token)));
-        let credentials = match origin.credentials.to_json() {
+        let mut credentials = match origin.credentials.to_json() {
             Value::Object(members) => members,
             _ => Map::new(),
         };
-        Namespace { origin, credentials, extras, random, now }
+        credentials.extend(operator_credentials(origin.integration));
+        Namespace { origin, credentials, extras, found: None, random, now }
     }
 
     /// Adds names that belong to one request.
@@ -52,11 +54,22 @@ impl<'a> Namespace<'a> {
         self
     }
 
+    /// Adds what the earlier steps of a hook brought.
+    pub fn with_found(self, found: &'a Map<String, Value>) -> Self {
+        let mut namespace = self;
+        namespace.found = Some(found);
+        namespace
+    }
+
     pub fn context(&self) -> Context<'_> {
         let context = Context::new(self.now, &self.random)
             .connection_config(self.origin.connection_config)
             .credentials(&self.credentials)
             .extras(&self.extras);
+        let context = match self.found {
+            Some(found) => context.found(found),
+            None => context,
+        };
         match self.origin.metadata {
             Some(metadata) => context.metadata(metadata),
             None => context,
@@ -77,6 +90,18 @@ fn wipe(value: &mut Value) {
         Value::Object(members) => members.values_mut().for_each(wipe),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
+}
+
+/// Credentials that the operator set for every connection. They are never copied into one, and replace what users typed.
+fn operator_credentials(integration: &OpenIntegration) -> impl Iterator<Item = (String, Value)> {
+    let provider = integration.provider.iter();
+    let names = provider.flat_map(|provider| {
+        provider.integration_config.keys().filter(|name| provider.credentials.contains_key(*name))
+    });
+    names.filter_map(|name| {
+        let value = integration.custom.get(name).filter(|value| value.as_str() != Some(""))?;
+        Some((name.clone(), value.clone()))
+    })
 }
 
 /// The client that got the token: the end user's own one when both halves are stored, else the integration's.
@@ -109,7 +134,7 @@ fn both_halves(own: &ClientOverride) -> Option<(&str, &str)> {
 
 /// The connection config as templates see it: a literal `connectionConfig.` in a stored name does not count, and empty
 /// texts count as missing.
-pub(super) fn clean_config(stored: &Map<String, Value>) -> Map<String, Value> {
+pub fn clean_config(stored: &Map<String, Value>) -> Map<String, Value> {
     let is_filled = |value: &Value| value.as_str() != Some("");
     let pairs = stored.iter().filter(|(_, value)| is_filled(value));
     pairs

@@ -9,6 +9,8 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::call_log::CallLog;
+
 /// Why the client's connection breaks in the middle of an answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Broken<E> {
@@ -25,11 +27,26 @@ pub(super) struct Paced<B> {
     is_armed: bool,
     /// The answer to a HEAD: its length is not that of its empty body.
     hides_length: bool,
+    log: Option<CallLog>,
 }
 
 impl<B> Paced<B> {
     pub fn new(body: B, gap: Duration, hides_length: bool) -> Self {
-        Paced { body, gap, timer: None, is_armed: false, hides_length }
+        Paced { body, gap, timer: None, is_armed: false, hides_length, log: None }
+    }
+
+    /// The same, whose bytes and end the log learns.
+    pub fn logged(self, log: CallLog) -> Self {
+        Paced { log: Some(log), ..self }
+    }
+
+    fn note<E: std::fmt::Display>(&mut self, frame: Option<&Result<Frame<Bytes>, E>>) {
+        let Some(log) = &mut self.log else { return };
+        match frame {
+            Some(Ok(frame)) => log.note_bytes(frame.data_ref().map_or(0, Bytes::len)),
+            Some(Err(error)) => log.note_failure("proxy_upstream_aborted", error.to_string()),
+            None => {}
+        }
     }
 
     /// Pending while the gap has not passed.
@@ -44,7 +61,10 @@ impl<B> Paced<B> {
     }
 }
 
-impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Paced<B> {
+impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Paced<B>
+where
+    B::Error: std::fmt::Display,
+{
     type Data = Bytes;
     type Error = Broken<B::Error>;
 
@@ -55,11 +75,17 @@ impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Paced<B> {
         match Pin::new(&mut self.body).poll_frame(context) {
             Poll::Ready(frame) => {
                 self.is_armed = false;
-                Poll::Ready(frame.map(|frame| frame.map_err(Broken::Cut)))
+                let frame = frame.map(|frame| frame.map_err(Broken::Cut));
+                self.note(frame.as_ref());
+                Poll::Ready(frame)
             }
             Poll::Pending => {
                 let gap = self.gap;
-                self.poll_silence(context).map(|()| Some(Err(Broken::Silent(gap))))
+                let silence = self.poll_silence(context).map(|()| Err(Broken::Silent(gap)));
+                if let Poll::Ready(broken) = &silence {
+                    self.note(Some(broken));
+                }
+                silence.map(Some)
             }
         }
     }

@@ -17,7 +17,7 @@ use crate::db::{ConnectionRowId, EnvironmentId, IntegrationId};
 use crate::error::ApiError;
 use crate::integrations::{self, OpenIntegration};
 use crate::refresh::{self, Force, Fresh};
-use crate::{connections, egress};
+use crate::{connections, egress, lane};
 
 const CAPACITY: usize = 10_000;
 const KNOWN_FOR: TimeDelta = TimeDelta::seconds(60);
@@ -36,6 +36,16 @@ struct KeyRef<'a> {
     environment: EnvironmentId,
     integration: &'a str,
     connection: &'a str,
+}
+
+impl KeyRef<'_> {
+    fn to_owned(&self) -> TargetKey {
+        TargetKey {
+            environment: self.environment,
+            integration: self.integration.to_owned(),
+            connection: self.connection.to_owned(),
+        }
+    }
 }
 
 impl Equivalent<TargetKey> for KeyRef<'_> {
@@ -80,9 +90,13 @@ pub(super) async fn resolve(
     let key = KeyRef { environment, integration: control.integration, connection: control.connection };
     let target = match app.targets.0.get(&key, now) {
         Some(target) => target,
-        None => load(app, &key, control.base_url_override.is_some(), now).await?,
+        None => {
+            let (loading, owned) = (app.clone(), key.to_owned());
+            let has_override = control.base_url_override.is_some();
+            lane::at_home(async move { load(&loading, owned, has_override, now).await }).await?
+        }
     };
-    if target.is_first_call_of_the_second(now) {
+    if target.noted.is_first(now) {
         app.fetched.note(target.connection.id, now);
     }
     refresh::refuse_hopeless(&target.connection, now)?;
@@ -129,26 +143,21 @@ fn with_credentials(app: &App, target: &Target, fresh: Fresh) -> Arc<Target> {
 
 async fn load(
     app: &App,
-    key: &KeyRef<'_>,
+    key: TargetKey,
     has_override: bool,
     now: DateTime<Utc>,
 ) -> Result<Arc<Target>, ProxyError> {
     let mark = app.targets.0.begin();
-    let integration = integrations::find(app, key.environment, key.integration).await?;
-    let integration = integration.ok_or_else(|| unknown_integration(key.integration))?;
+    let integration = integrations::find(app, key.environment, &key.integration).await?;
+    let integration = integration.ok_or_else(|| unknown_integration(&key.integration))?;
     if !has_override {
         check_custom_base(app, &integration)?;
     }
-    let found = rows::find(&app.db, key.environment, integration.row.id, key.connection).await;
-    let connection = found.map_err(ApiError::from)?.ok_or_else(|| unknown_connection(key.connection))?;
+    let found = rows::find(&app.db, key.environment, integration.row.id, &key.connection).await;
+    let connection = found.map_err(ApiError::from)?.ok_or_else(|| unknown_connection(&key.connection))?;
     let credentials = connections::open(app, &connection)?;
     let target = Arc::new(Target::build(app, Arc::new(integration), connection, credentials, now));
-    let owned = TargetKey {
-        environment: key.environment,
-        integration: key.integration.to_owned(),
-        connection: key.connection.to_owned(),
-    };
-    app.targets.0.insert(mark, owned, Arc::clone(&target), now);
+    app.targets.0.insert(mark, key, Arc::clone(&target), now);
     Ok(target)
 }
 

@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
+use super::call_log::CallLog;
 use super::encoding::{Accepted, Coding};
 use super::headers::clean_answer;
 use super::paced::Paced;
@@ -61,7 +62,7 @@ impl Answer {
     }
 
     /// The answer for the client.
-    pub fn deliver(mut self, delivery: &Delivery<'_>) -> Response {
+    pub fn deliver(mut self, delivery: &Delivery<'_>, log: CallLog) -> Response {
         let has_body = self.has_body(delivery.method);
         let coding = self.coding_to_remove(delivery);
         let status = self.status_for(delivery);
@@ -75,7 +76,7 @@ impl Answer {
             // RFC 9110 section 8.6: there is none with a 204, whatever the provider says.
             headers.remove(CONTENT_LENGTH);
         }
-        let body = self.into_body(has_body, &headers);
+        let body = self.into_body(has_body, &headers, log);
         let body = match coding {
             Some(coding) if has_body => coding.decode(body),
             _ => body,
@@ -109,13 +110,16 @@ impl Answer {
         if delivery.legacy_status && is_buffered { StatusCode::OK } else { self.status }
     }
 
-    fn into_body(self, has_body: bool, headers: &HeaderMap) -> Body {
+    fn into_body(self, has_body: bool, headers: &HeaderMap, log: CallLog) -> Body {
         let gap = if is_event_stream(headers) { EVENT_GAP } else { GAP };
         if self.read.is_empty() {
-            return Body::new(Paced::new(self.body, gap, !has_body));
+            return Body::new(Paced::new(self.body, gap, !has_body).logged(log));
         }
+        let mut log = log;
+        log.note_bytes(self.read.iter().map(Bytes::len).sum());
         let read = stream::iter(self.read.into_iter().map(Ok::<_, axum::Error>));
-        Body::from_stream(read.chain(Body::new(Paced::new(self.body, gap, false)).into_data_stream()))
+        let rest = Body::new(Paced::new(self.body, gap, false).logged(log));
+        Body::from_stream(read.chain(rest.into_data_stream()))
     }
 }
 

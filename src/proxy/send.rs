@@ -1,5 +1,7 @@
 //! One exchange with the provider: send, follow redirects, and bound the wait for an answer's head.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderValue, Method, Request, StatusCode};
@@ -11,6 +13,7 @@ use super::redirect::{Guarded, Hop, becomes_get, is_redirect, is_same_origin, ne
 use super::replay::BodyFailure;
 use super::resolve::check_policy;
 use super::sign::{Finished, Moment, Signer};
+use super::trace::{self, Attempt};
 use crate::app::App;
 use crate::auth::AwsPayload;
 use crate::egress::{EgressError, ProxyClient};
@@ -39,7 +42,17 @@ pub(super) async fn send(
             sign(app, signer, &mut hop, body)?;
         }
         let client = means.client.unwrap_or(&app.egress.proxy);
-        let response = send_once(app, client, &hop, body).await.map_err(no_answer)?;
+        let began = Instant::now();
+        let outcome = send_once(app, client, &hop, body).await;
+        trace::note(|| Attempt {
+            method: hop.method.clone(),
+            uri: hop.uri.clone(),
+            headers: hop.headers.clone(),
+            outcome: outcome.as_ref().map(http::Response::status).map_err(ToString::to_string),
+            duration: began.elapsed(),
+            waited: None,
+        });
+        let response = outcome.map_err(no_answer)?;
         let (status, headers) = (response.status(), response.headers());
         if limit == 0 || !is_redirect(status, headers) || !can_follow(&hop, status, body) {
             return Ok(response);

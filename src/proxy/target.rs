@@ -1,8 +1,7 @@
 //! Everything that calls on one connection have in common, computed once and cached: opened credentials, prebuilt
 //! headers, the base URL. Built by `resolve`; holds secrets, so it has no `Debug`.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
@@ -14,12 +13,15 @@ use super::sign::Signer;
 use super::url::{Base, BaseOrigin};
 use crate::app::App;
 use crate::auth::Credentials;
+use crate::caches::OncePerSecond;
 use crate::catalog::Provider;
 use crate::connections::open_config;
 use crate::db::connections::Connection;
 use crate::egress::ProxyClient;
 use crate::error::ApiError;
 use crate::integrations::OpenIntegration;
+use crate::logs::Redactor;
+use crate::metrics::ProxySeries;
 use crate::rng::Rng;
 use crate::template::UrlError;
 
@@ -34,8 +36,12 @@ pub struct Target {
     pub(super) query: EntryQuery,
     /// The client that presents the connection's certificate, where the entry asks for one.
     pub(super) identity: Result<Option<ProxyClient>, Unbuildable>,
-    /// The second in which a use was last noted.
-    noted_at: AtomicI64,
+    /// Counts the calls.
+    pub(super) series: ProxySeries,
+    /// Uses are noted once a second, which is enough for a time that is only a hint.
+    pub(super) noted: OncePerSecond,
+    /// Keeps the credentials out of the log; made when the first call is put into words.
+    redactor: OnceLock<Redactor>,
 }
 
 /// Why no request can be built for a target (`spec` proxy, section 12).
@@ -129,19 +135,46 @@ impl Target {
             client_with_identity(app, integration.provider.as_deref(), connection.id, &credentials);
         drop(section);
         drop(namespace);
-        let noted_at = AtomicI64::new(0);
-        Target { integration, connection, credentials, config, base, headers, query, identity, noted_at }
+        let series = app.metrics.proxy_series(&integration.row.provider, &integration.row.unique_key);
+        let noted = OncePerSecond::default();
+        let redactor = OnceLock::new();
+        Target {
+            integration,
+            connection,
+            credentials,
+            config,
+            base,
+            headers,
+            query,
+            identity,
+            series,
+            noted,
+            redactor,
+        }
+    }
+
+    /// What keeps this connection's secrets out of the log.
+    pub(super) fn redactor(&self) -> &Redactor {
+        self.redactor.get_or_init(|| {
+            let mut redactor = Redactor::default();
+            redactor.hide_credentials(&self.credentials.to_json());
+            redactor.hide_named(&Value::Object(self.config.clone()));
+            redactor.hide_named(&Value::Object(self.integration.custom.clone()));
+            if let Some(secret) = &self.integration.client_secret {
+                redactor.hide(secret.expose());
+            }
+            for (name, field) in self.provider().iter().flat_map(|provider| provider.connection_config.iter())
+            {
+                let value = self.config.get(name).filter(|_| field.secret);
+                redactor.hide_all(value.unwrap_or(&Value::Null));
+            }
+            redactor
+        })
     }
 
     /// Signs calls, where the credentials ask for it.
     pub(super) fn signer(&self) -> Result<Option<Signer<'_>>, Unbuildable> {
         Signer::of(&self.integration, &self.credentials, &self.config)
-    }
-
-    /// Whether a use of the connection has to be noted: once a second is enough for a time that is only a hint.
-    pub(super) fn is_first_call_of_the_second(&self, now: DateTime<Utc>) -> bool {
-        let second = now.timestamp();
-        self.noted_at.swap(second, Ordering::Relaxed) != second
     }
 
     pub(super) fn provider(&self) -> Option<&Provider> {

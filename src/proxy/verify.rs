@@ -5,24 +5,20 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
+use http::StatusCode;
 use serde_json::{Map, Value};
-use url::Url;
 
-use super::authorize::sensitive;
-use super::entry::{EntryHeaders, EntryQuery, Section, body_values, set_resolved};
+use super::entry::body_values;
 use super::namespace::{Namespace, Origin, clean_config};
-use super::sign::{Finished, Moment, Signer};
+use super::own_call::{OnBehalf, OwnBody, OwnCall, Place};
 use super::target::Unbuildable;
-use super::url::{Base, BaseOrigin, query_pair};
 use crate::app::App;
-use crate::auth::{AwsPayload, Credentials};
-use crate::catalog::{ProxySection, Verification, VerificationMethod};
+use crate::auth::Credentials;
+use crate::catalog::{CallMethod, ProxySection, ValidWhen, Verification, value_at};
 use crate::egress::{Answer, EgressError, OutgoingRequest};
 use crate::integrations::OpenIntegration;
-use crate::template::{Context, Escape, Template, url_text};
+use crate::oauth::xml::read_xml;
+use crate::template::{Context, Template};
 
 /// All endpoints together.
 const LIMIT: Duration = Duration::from_secs(15);
@@ -50,7 +46,8 @@ fn as_suffix(excerpt: &str) -> String {
     if excerpt.is_empty() { ".".to_owned() } else { format!(": {excerpt}") }
 }
 
-/// Calls the verification endpoints of the provider until one answers 2xx. Without such endpoints everything is accepted.
+/// Calls the verification endpoints of the provider until one gives a good answer. Without such endpoints everything is
+/// accepted.
 ///
 /// # Errors
 /// No endpoint accepted the credentials.
@@ -70,7 +67,16 @@ pub async fn verify_credentials(
         Origin { integration, credentials, connection_config: &config, metadata: None, connection_id: "" };
     let namespace = Namespace::new(origin, app.rng.uuid().to_string(), app.clock.now());
     let context = namespace.context();
-    let check = Check { app, integration, credentials, entry, verification, config: &config, context };
+    let nothing = Map::new();
+    let on_behalf = OnBehalf {
+        integration,
+        credentials,
+        connection_config: &config,
+        metadata: None,
+        connection_id: "",
+        found: &nothing,
+    };
+    let check = Check { app, on_behalf, entry, verification, context };
     match tokio::time::timeout(LIMIT, check.run()).await {
         Ok(outcome) => outcome,
         Err(_) => Err(VerificationFailure::Unreachable { reason: EgressError::Timeout.to_string() }),
@@ -79,11 +85,9 @@ pub async fn verify_credentials(
 
 struct Check<'a> {
     app: &'a App,
-    integration: &'a OpenIntegration,
-    credentials: &'a Credentials,
+    on_behalf: OnBehalf<'a>,
     entry: &'a ProxySection,
     verification: &'a Verification,
-    config: &'a Map<String, Value>,
     context: Context<'a>,
 }
 
@@ -111,12 +115,12 @@ impl Check<'_> {
         }
         let answer =
             answer.map_err(|error| VerificationFailure::Unreachable { reason: error.to_string() })?;
-        if answer.status.is_success() {
+        if is_good(&answer, &self.verification.valid_when) {
             return Ok(());
         }
-        let excerpt = excerpt(&answer.body, self.credentials);
+        let excerpt = excerpt(&answer.body, self.on_behalf.credentials);
         // A provider in trouble, or one that is asked too often, said nothing about the credentials.
-        let is_verdict = answer.status.is_client_error()
+        let is_verdict = (answer.status.is_success() || answer.status.is_client_error())
             && !matches!(answer.status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
         if !is_verdict {
             let reason = format!("status {}{}", answer.status.as_u16(), as_suffix(&excerpt));
@@ -126,75 +130,63 @@ impl Check<'_> {
     }
 
     fn request(&self, endpoint: &Template) -> Result<OutgoingRequest, Unbuildable> {
-        let section = Section::of(self.integration)?;
-        let mut headers = EntryHeaders::build(&section, self.credentials, &self.context)?;
-        for (name, template) in &headers.varying {
-            set_resolved(&mut headers.fixed, name, template, &self.context);
-        }
-        let mut headers = headers.fixed;
-        headers.entry(ACCEPT).or_insert(HeaderValue::from_static("application/json, text/plain, */*"));
-        for (name, template) in &self.verification.headers {
-            let name = HeaderName::from_bytes(name.as_bytes()).ok();
-            let value = template.resolve(&self.context).ok().and_then(|text| sensitive(&text));
-            if let (Some(name), Some(value)) = (name, value) {
-                headers.insert(name, value);
-            }
-        }
-        let body = self.body();
-        if !body.is_empty() {
-            headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
-        }
-        let url = self.url(&section, endpoint)?;
-        let method = match self.verification.method {
-            VerificationMethod::Get => Method::GET,
-            VerificationMethod::Post => Method::POST,
+        let verification = self.verification;
+        let call = OwnCall {
+            method: verification.method,
+            place: Place::Endpoint { base: verification.base_url_override.as_ref(), endpoint },
+            headers: &verification.headers,
+            body: self.body(),
+            without_credentials: false,
         };
-        let mut request = OutgoingRequest { method, url, headers, body, follow: true };
-        self.sign(&mut request)?;
-        Ok(request)
+        call.build(self.app, self.on_behalf)
     }
 
-    fn sign(&self, request: &mut OutgoingRequest) -> Result<(), Unbuildable> {
-        let signer = Signer::of(self.integration, self.credentials, self.config)?;
-        let Some(signer) = signer.filter(|signer| signer.applies(&request.headers)) else { return Ok(()) };
-        let uri: Uri = request.url.as_str().parse().map_err(|_| Unbuildable::InvalidUrl)?;
-        let moment = Moment { now: self.app.clock.now(), nonce: self.app.rng.alphanumeric(32) };
-        let payload = AwsPayload::Bytes(&request.body);
-        let (method, headers) = (&request.method, &mut request.headers);
-        signer.sign(Finished { method, uri: &uri, headers, payload }, &moment)?;
-        // The signature covers this URL only.
-        request.follow = false;
-        Ok(())
-    }
-
-    fn url(&self, section: &Section<'_>, endpoint: &Template) -> Result<Url, Unbuildable> {
-        let base = match &self.verification.base_url_override {
-            Some(template) => {
-                let text = url_text(template, &self.context, Escape::Verbatim)?;
-                Base::parse(&text, template.source(), BaseOrigin::Catalog)?
-            }
-            None => section.base(&self.context)?,
-        };
-        let query = EntryQuery::build(section, &self.context);
-        let mut pairs = query.fixed;
-        for (name, template) in &query.varying {
-            pairs.extend(template.resolve(&self.context).ok().map(|value| query_pair(name, &value)));
+    fn body(&self) -> OwnBody<'_> {
+        let verification = self.verification;
+        if verification.method == CallMethod::Get {
+            return OwnBody::Nothing;
         }
-        let endpoint = endpoint
-            .resolve(&self.context)
-            .map_err(|unresolved| Unbuildable::MissingConfig(unresolved.names))?;
-        let uri = base.join(&endpoint, &pairs, false)?;
-        Url::parse(&uri.to_string()).map_err(|_| Unbuildable::InvalidUrl)
-    }
-
-    fn body(&self) -> Bytes {
-        if self.verification.method == VerificationMethod::Get {
-            return Bytes::new();
+        if let Some(json) = &verification.json {
+            return OwnBody::Json(json);
         }
-        let mut members = self.verification.data.clone().unwrap_or_default();
+        if !verification.form.is_empty() {
+            return OwnBody::Form(&verification.form);
+        }
+        if !verification.xml.is_empty() {
+            return OwnBody::Xml(&verification.xml);
+        }
+        let mut members = verification.data.clone().unwrap_or_default();
         members.extend(body_values(self.entry, &self.context));
-        if members.is_empty() { Bytes::new() } else { Value::Object(members).to_string().into() }
+        OwnBody::Members(members)
     }
+}
+
+/// Whether an answer looks as the entry says that a good one does.
+fn is_good(answer: &Answer, wanted: &ValidWhen) -> bool {
+    let status = answer.status.as_u16();
+    let has_status = match wanted.status.as_slice() {
+        [] => answer.status.is_success(),
+        listed => listed.iter().any(|matcher| matcher.matches(status)),
+    };
+    if !has_status {
+        return false;
+    }
+    let text = String::from_utf8_lossy(&answer.body);
+    let folded = text.to_ascii_lowercase();
+    let has = |part: &String| folded.contains(&part.to_ascii_lowercase());
+    if wanted.body_lacks.iter().any(|together| together.iter().all(has)) {
+        return false;
+    }
+    let reads_tree = !(wanted.equals.is_empty() && wanted.present.is_empty() && wanted.absent.is_empty());
+    if !reads_tree {
+        return true;
+    }
+    let tree = serde_json::from_str(&text).ok().or_else(|| read_xml(&text).map(Value::Object));
+    let Some(tree) = tree else { return false };
+    let at = |path: &String| value_at(&tree, path).filter(|value| !value.is_null());
+    wanted.equals.iter().all(|(path, value)| at(path) == Some(value))
+        && wanted.present.iter().all(|path| at(path).is_some())
+        && wanted.absent.iter().all(|path| at(path).is_none())
 }
 
 fn is_worth_repeating(answer: &Result<Answer, EgressError>) -> bool {

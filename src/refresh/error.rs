@@ -5,6 +5,7 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 
 use crate::error::{ApiError, Source};
+use crate::logs::LogError;
 use crate::oauth::TokenError;
 
 /// After a failure, unforced callers are refused for this long.
@@ -16,6 +17,12 @@ pub const BACKOFF: TimeDelta = TimeDelta::seconds(30);
 pub struct RefreshError {
     pub kind: String,
     pub message: String,
+}
+
+impl From<&RefreshError> for LogError {
+    fn from(error: &RefreshError) -> Self {
+        LogError::new(error.kind.as_str(), error.message.as_str())
+    }
 }
 
 impl RefreshError {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde_json::Value;
+use sqlx::PgConnection;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -15,9 +16,13 @@ use crate::app::{App, SharedApp};
 use crate::connections::{announce_change, open_config, seal, seal_config};
 use crate::db::connections::Connection;
 use crate::db::refresh_leases::{self, Failed, Refreshed};
-use crate::db::{ConnectionRowId, connection_errors};
+use crate::db::{ConnectionRowId, connection_errors, environments};
 use crate::integrations::OpenIntegration;
+use crate::lane;
+use crate::logs::{Kind, NewOperation, Operation};
+use crate::metrics::RefreshResult;
 use crate::modes::{self, Renewed};
+use crate::webhooks::outgoing::{AuthEvent, AuthFailure, AuthOperation, enqueue_auth};
 
 /// Longer than the 30 s that the calls of one refresh may take together, so that nobody takes the lease from a
 /// refresh that still runs.
@@ -82,13 +87,14 @@ fn board(
     }
     let (sender, landing) = watch::channel(None);
     flights.insert(connection.id, landing.clone());
-    let (app, integration) = (app.clone(), Arc::clone(integration));
-    app.lifecycle.tasks.clone().spawn(async move {
+    let (app, integration, tasks) = (app.clone(), Arc::clone(integration), app.lifecycle.tasks.clone());
+    let flight = async move {
         let id = connection.id;
         let outcome = fly(&app, &integration, &connection, force, asked_at).await;
         app.flights.lock().remove(&id);
         let _ = sender.send(Some(outcome));
-    });
+    };
+    tasks.spawn_on(flight, &lane::home());
     landing
 }
 
@@ -148,14 +154,46 @@ fn answered_elsewhere(
 /// Asks the provider and stores what it said, whatever it said.
 async fn renew(app: &App, integration: &OpenIntegration, current: Fresh, owner: Uuid) -> Outcome {
     let config = open_config(app, &current.connection);
-    match modes::renew(app, integration, &current.credentials, &config).await {
+    let operation = start_operation(app, Kind::AuthRefreshToken, integration, &current);
+    let work = async {
+        let renewed = modes::renew(app, integration, &current.credentials, &config).await;
+        let renewed = renewed.map_err(RefreshError::from)?;
+        operation.hide_credentials(&renewed.credentials);
+        Ok(renewed)
+    };
+    let renewed: Result<Renewed, RefreshError> = operation.attempt(work).await;
+    app.metrics.note_refresh(&integration.row.provider, result_of(&renewed));
+    let outcome = match renewed {
         Ok(renewed) => save(app, integration, current.connection, owner, renewed).await,
         Err(error) => {
-            let error = RefreshError::from(error);
-            note_failure(app, &current.connection, owner, &error).await?;
-            Err(error)
+            note_failure(app, integration, &current.connection, owner, &error, operation.id()).await?;
+            return Err(error);
         }
+    };
+    match &outcome {
+        Ok(_) => operation.succeed(),
+        Err(error) => operation.fail(&error.into()),
     }
+    outcome
+}
+
+/// What the metrics call an attempt to renew.
+fn result_of(renewed: &Result<Renewed, RefreshError>) -> RefreshResult {
+    match renewed {
+        Ok(_) => RefreshResult::Success,
+        Err(error) if error.is_providers() => RefreshResult::Failure,
+        Err(_) => RefreshResult::Unknown,
+    }
+}
+
+/// An operation about a connection's credentials, which it never tells.
+pub fn start_operation(app: &App, kind: Kind, integration: &OpenIntegration, current: &Fresh) -> Operation {
+    let new = NewOperation::new(kind, current.connection.environment_id).connection(&current.connection);
+    let operation = app.logs.start(new.integration(&integration.row));
+    operation.about_integration(integration);
+    operation.hide_credentials(&current.credentials);
+    operation.hide_config(integration, &open_config(app, &current.connection));
+    operation
 }
 
 async fn save(
@@ -189,11 +227,15 @@ async fn save(
     reread(app, &connection).await
 }
 
+/// Counts a failure, and tells the customer of the first one, of the one that exhausts the connection, and of one on each day
+/// between (`spec` auth-flows, section 8.6).
 pub async fn note_failure(
     app: &App,
+    integration: &OpenIntegration,
     connection: &Connection,
     owner: Uuid,
     error: &RefreshError,
+    log_id: &str,
 ) -> Result<(), RefreshError> {
     if !error.is_providers() {
         refresh_leases::give_back(&app.db, connection.id, owner).await?;
@@ -209,19 +251,50 @@ pub async fn note_failure(
         exhausted: attempts >= DAYS_UNTIL_EXHAUSTED,
         now,
     };
-    if refresh_leases::save_failure(&app.db, failed).await? {
-        let log_id = crate::logs::operation_id(app);
-        connection_errors::insert_auth(&app.db, connection.id, &log_id, now).await?;
-        announce_change(app, connection.environment_id, connection.id, now).await?;
-        tracing::warn!(
-            connection.id = connection.id.0,
-            operation.id = log_id,
-            error.code = error.kind,
-            attempts,
-            "credentials could not be refreshed"
-        );
+    let mut transaction = app.db.begin().await?;
+    if !refresh_leases::save_failure(&mut *transaction, failed).await? {
+        return Ok(());
     }
+    connection_errors::insert_auth(&mut *transaction, connection.id, log_id, now).await?;
+    let is_first_of_its_day = attempts > connection.refresh_attempts.unwrap_or(0);
+    if is_first_of_its_day && !connection.refresh_exhausted {
+        enqueue_webhook(app, &mut transaction, integration, connection, error).await?;
+    }
+    transaction.commit().await?;
+    app.outbox.ring(connection.environment_id);
+    announce_change(app, connection.environment_id, connection.id, now).await?;
+    tracing::warn!(
+        connection.id = connection.id.0,
+        operation.id = log_id,
+        error.code = error.kind,
+        attempts,
+        "credentials could not be refreshed"
+    );
     Ok(())
+}
+
+async fn enqueue_webhook(
+    app: &App,
+    db: &mut PgConnection,
+    integration: &OpenIntegration,
+    connection: &Connection,
+    error: &RefreshError,
+) -> Result<(), RefreshError> {
+    let Some(environment) = environments::find(&mut *db, connection.environment_id).await? else {
+        return Ok(());
+    };
+    let event = AuthEvent {
+        environment: &environment,
+        integration,
+        connection_id: &connection.connection_id,
+        webhook_url_override: connection.webhook_url_override.as_deref(),
+        auth_mode: None,
+        operation: AuthOperation::Refresh,
+        tags: Some(&connection.tags),
+        end_user: None,
+        failure: Some(AuthFailure { kind: &error.kind, description: &error.message }),
+    };
+    Ok(enqueue_auth(app, db, &event).await?)
 }
 
 /// Failures count once per UTC day.

@@ -1,14 +1,15 @@
 //! Testing credentials that cannot be refreshed (API keys, passwords), so that dead ones are noticed before somebody
 //! needs them (`spec` auth-flows, sections 7.1 and 8.2). A refusal counts like a failed refresh.
 
-use super::flight::{LEASE, note_failure};
-use super::{RefreshError, refuse_hopeless};
+use super::flight::{LEASE, note_failure, start_operation};
+use super::{Fresh, RefreshError, refuse_hopeless};
 use crate::app::App;
 use crate::auth::Credentials;
 use crate::connections::{announce_change, open, open_config};
 use crate::db::connections::Connection;
 use crate::db::{connection_errors, refresh_leases};
 use crate::integrations::OpenIntegration;
+use crate::logs::{Kind, LogError};
 use crate::proxy::{VerificationFailure, verify_credentials};
 
 /// Whether the periodic job tests credentials of this kind.
@@ -47,7 +48,15 @@ pub async fn test_credentials(
         return Ok(());
     }
     let config = open_config(app, connection);
-    match verify_credentials(app, integration, &credentials, &config).await {
+    let current = Fresh { connection: connection.clone(), credentials };
+    let credentials = &current.credentials;
+    let operation = start_operation(app, Kind::AuthConnectionTest, integration, &current);
+    let verdict = operation.watch(verify_credentials(app, integration, credentials, &config)).await;
+    match &verdict {
+        Ok(()) => operation.succeed(),
+        Err(failure) => operation.fail(&LogError::new("connection_test_failed", failure.to_string())),
+    }
+    match verdict {
         Ok(()) => {
             let expires_at = credentials.column_expiry(now);
             refresh_leases::save_test_success(&app.db, connection.id, owner, expires_at, now).await?;
@@ -57,7 +66,7 @@ pub async fn test_credentials(
         }
         Err(failure) if is_refusal(&failure) => {
             let error = RefreshError::test_failed(failure.to_string());
-            note_failure(app, connection, owner, &error).await?;
+            note_failure(app, integration, connection, owner, &error, operation.id()).await?;
             Err(error)
         }
         Err(_) => Ok(refresh_leases::give_back(&app.db, connection.id, owner).await?),

@@ -47,8 +47,15 @@ const WEBHOOKS: &[&str] = &[
 ];
 const CONNECT_UI: &[&str] = &["theme", "defaultTheme", "showWatermark", "logo", "fontFamily", "borderRadius"];
 const KEY: &[&str] = &["scopes", "secret"];
-const INTEGRATION: &[&str] =
-    &["provider", "display_name", "forward_webhooks", "credentials", "integration_config", "custom"];
+const INTEGRATION: &[&str] = &[
+    "provider",
+    "display_name",
+    "forward_webhooks",
+    "accept_unverified_webhooks",
+    "credentials",
+    "integration_config",
+    "custom",
+];
 
 pub struct Content {
     pub environments: IndexMap<String, DeclaredEnvironment>,

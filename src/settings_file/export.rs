@@ -41,7 +41,7 @@ pub async fn export(app: &App) -> Result<String, ApiError> {
 }
 
 async fn account_keys(app: &App, account: AccountId) -> Result<Map<String, Value>, ApiError> {
-    Ok(show_keys(&api_keys::list(&app.db, account, None).await?))
+    Ok(show_keys(&api_keys::list(&app.db, account, None, app.clock.now()).await?))
 }
 
 /// Names and scopes; a key's secret is not stored in a form that a file should hold.
@@ -135,6 +135,9 @@ impl Writer {
             shown.insert("display_name".to_owned(), plain(name));
         }
         shown.insert("forward_webhooks".to_owned(), row.forward_webhooks.into());
+        if row.accept_unverified_webhooks {
+            shown.insert("accept_unverified_webhooks".to_owned(), true.into());
+        }
         let mode = provider.mode();
         if let Some(credentials) = mode.and_then(|mode| self.credentials(environment, integration, mode)) {
             shown.insert("credentials".to_owned(), credentials);

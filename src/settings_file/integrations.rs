@@ -51,6 +51,11 @@ fn differences(before: &OpenIntegration, after: &OpenIntegration) -> Differences
     let mut differences = Differences::default();
     differences.plain("display_name", &text(&old.display_name), &text(&new.display_name));
     differences.plain("forward_webhooks", &old.forward_webhooks.into(), &new.forward_webhooks.into());
+    differences.plain(
+        "accept_unverified_webhooks",
+        &old.accept_unverified_webhooks.into(),
+        &new.accept_unverified_webhooks.into(),
+    );
     differences.plain("client_id", &text(&old.oauth_client_id), &text(&new.oauth_client_id));
     differences.secret("client_secret", before.client_secret.as_ref(), after.client_secret.as_ref());
     differences.plain("scopes", &text(&old.oauth_scopes), &text(&new.oauth_scopes));

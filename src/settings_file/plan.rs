@@ -83,7 +83,7 @@ impl Planner<'_> {
             }));
         }
         if let Some(declared) = &file.content.account_keys {
-            let stored = api_keys::list(&self.app.db, account, None).await?;
+            let stored = api_keys::list(&self.app.db, account, None, self.app.clock.now()).await?;
             let steps = change_keys(self.app, &Owner::Account, &stored, declared, self.options.prune);
             self.steps.extend(steps);
         }

@@ -140,7 +140,7 @@ async fn run_on_keys(
 }
 
 async fn find_key(app: &App, owner: KeyOwner, name: &str) -> Result<ListedKey, ApiError> {
-    let keys = api_keys::list(&app.db, owner.account_id, owner.environment_id).await?;
+    let keys = api_keys::list(&app.db, owner.account_id, owner.environment_id, app.clock.now()).await?;
     let found = keys.into_iter().find(|key| key.display_name == name);
     found.ok_or_else(|| ApiError::not_found(format!("The API key {name} was deleted meanwhile.")))
 }

@@ -51,7 +51,7 @@ impl EnvironmentState {
             otlp_headers: secrets.otlp_headers,
             webhooks: webhook_settings::find(&app.db, id).await?,
             connect_ui: connect_ui::find(app, id).await?,
-            api_keys: api_keys::list(&app.db, environment.account_id, Some(id)).await?,
+            api_keys: api_keys::list(&app.db, environment.account_id, Some(id), app.clock.now()).await?,
             variables: variables::list(app, id).await?,
             integrations: rows.into_iter().map(open).collect::<Result<_, _>>()?,
         })
@@ -77,6 +77,7 @@ impl EnvironmentState {
                 lookup_hash: Vec::new(),
                 last_used_at: None,
                 created_at: app.clock.now(),
+                expires_at: None,
             }],
             variables: Vec::new(),
             integrations: Vec::new(),

@@ -7,6 +7,7 @@ use chrono::TimeDelta;
 
 use super::{StartError, account};
 use crate::app::App;
+use crate::audit::{self, Call};
 use crate::db::job_leases;
 use crate::settings_file::{Plan, PlanOptions, SettingsFile};
 
@@ -38,7 +39,7 @@ async fn apply(app: &App, file: &SettingsFile) -> Result<(), StartError> {
     })?;
     plan.lines().for_each(|line| tracing::info!("settings file: {line}"));
     let mut keep = |key| account::keep_made_key(app, &key).map_err(|error| error.0);
-    plan.run(app, &mut keep)
+    audit::within(Call::of_process("settings file"), plan.run(app, &mut keep))
         .await
         .map_err(|problem| StartError(format!("HITCHPOST_SETTINGS cannot be applied: {problem}")))
 }

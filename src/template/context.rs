@@ -18,6 +18,7 @@ pub struct Context<'a> {
     credentials: Option<&'a Object>,
     metadata: Option<&'a Object>,
     assertion_option: Option<&'a Object>,
+    found: Option<&'a Object>,
     steps: &'a [Value],
     extras: &'a [(&'a str, &'a str)],
     flat: [Option<&'a Object>; 2],
@@ -33,6 +34,7 @@ impl<'a> Context<'a> {
             credentials: None,
             metadata: None,
             assertion_option: None,
+            found: None,
             steps: &[],
             extras: &[],
             flat: [None; 2],
@@ -62,6 +64,11 @@ impl<'a> Context<'a> {
     /// Values under `assertionOption.`.
     pub fn assertion_option(self, values: &'a Object) -> Self {
         Context { assertion_option: Some(values), ..self }
+    }
+
+    /// What a hook found so far, under the names of its members (`answer.`, `jwt.` ...).
+    pub fn found(self, values: &'a Object) -> Self {
+        Context { found: Some(values), ..self }
     }
 
     /// Bodies of earlier responses: the first is `step1`.
@@ -97,7 +104,7 @@ impl<'a> Context<'a> {
             "credentials" => self.credentials?,
             "metadata" => self.metadata?,
             "assertionOption" => self.assertion_option?,
-            _ => return self.in_step(root, path),
+            _ => return self.in_step(root, path).or_else(|| in_value(self.found?.get(root)?, path)),
         };
         in_object(object, path)
     }

@@ -7,6 +7,7 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use super::{Context, aws, pem};
+use crate::crypto::hmac_sha256;
 
 /// A function by its catalog name (`spec` providers, section 6.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,17 +16,19 @@ pub(super) enum Function {
     Sha256Hex,
     Sha256Base64,
     HmacSha1Hex,
+    HmacSha256Hex,
     Ed25519Sign,
     Fingerprint,
     AwsSigV4,
 }
 
 impl Function {
-    const ALL: [(Function, &'static str); 7] = [
+    const ALL: [(Function, &'static str); 8] = [
         (Function::Base64, "base64"),
         (Function::Sha256Hex, "sha256Hex"),
         (Function::Sha256Base64, "sha256Base64"),
         (Function::HmacSha1Hex, "hmacSha1Hex"),
+        (Function::HmacSha256Hex, "hmacSha256Hex"),
         (Function::Ed25519Sign, "ed25519Sign"),
         (Function::Fingerprint, "fingerprint"),
         (Function::AwsSigV4, "awsSigV4"),
@@ -42,7 +45,7 @@ impl Function {
     /// Cuts the argument text; none when the number of arguments is wrong. Commas count in template text only.
     pub fn split_arguments<'t>(self, text: &'t str, commas: &[usize]) -> Option<Vec<&'t str>> {
         match self {
-            Function::HmacSha1Hex | Function::Ed25519Sign => {
+            Function::HmacSha1Hex | Function::HmacSha256Hex | Function::Ed25519Sign => {
                 // Wire: the message is taken as it is, only the key is trimmed.
                 let last = *commas.last()?;
                 Some(vec![&text[..last], text[last + 1..].trim()])
@@ -72,6 +75,9 @@ impl Function {
             (Function::Sha256Hex, [text]) => Some(hex::encode(Sha256::digest(text))),
             (Function::Sha256Base64, [text]) => Some(STANDARD.encode(Sha256::digest(text))),
             (Function::HmacSha1Hex, [message, key]) => hmac_sha1_hex(message, key),
+            (Function::HmacSha256Hex, [message, key]) => {
+                Some(hex::encode(hmac_sha256(key.as_bytes(), message.as_bytes())))
+            }
             (Function::Ed25519Sign, [message, key]) => pem::ed25519_sign(message, key),
             (Function::Fingerprint, [key]) => pem::fingerprint(key),
             (Function::AwsSigV4, arguments) => aws::authorization(arguments, context),
@@ -113,6 +119,11 @@ mod tests {
             ("${sha256Hex(abc)}", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
             ("${sha256Base64(abc)}", "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0="),
             ("${hmacSha1Hex(${comma}, key )}", "e5eabb6330324869aa32a39792c9370ec6dfc20d"),
+            // RFC 4231, test case 2.
+            (
+                "${hmacSha256Hex(what do ya want for nothing?, Jefe)}",
+                "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
+            ),
             ("${hmacSha1Hex(a, b\n,key)}", "e5eabb6330324869aa32a39792c9370ec6dfc20d"),
             (
                 "${ed25519Sign(,${ed})}",

@@ -8,19 +8,24 @@ const LAYERS: [&[&str]; 5] = [
     // Starts and stops everything.
     &["cli", "server", "start"],
     // The edge: turns requests and files into calls, and results into answers.
-    &["api", "connect", "settings_file"],
+    &["api", "connect", "dashboard", "demo", "settings_file"],
     // The domain.
     &[
+        "audit",
         "connections",
         "environments",
+        "hooks",
         "integrations",
         "jobs",
         "keys",
         "logs",
+        "members",
         "modes",
         "oauth",
         "proxy",
         "refresh",
+        "shipping",
+        "webhooks",
     ],
     // Storage, outgoing requests and what lives as long as the process.
     &[
@@ -33,21 +38,28 @@ const LAYERS: [&[&str]; 5] = [
         "error",
         "fanout",
         "hub",
+        "lane",
         "limiter",
+        "metrics",
         "published",
         "telemetry",
     ],
     // Pure: no I/O, no handles.
-    &["auth", "catalog", "clock", "crypto", "rng", "template", "time_format"],
+    &["access", "auth", "catalog", "clock", "crypto", "rng", "template", "time_format"],
 ];
 
 /// `App` holds what the domain remembers; start-up is told to watch the catalog by the jobs.
 const EXCEPTIONS: &[(&str, &str)] = &[
     ("app", "connections"),
+    ("app", "demo"),
+    ("app", "hooks"),
     ("app", "keys"),
+    ("app", "logs"),
     ("app", "modes"),
     ("app", "proxy"),
     ("app", "refresh"),
+    ("app", "shipping"),
+    ("app", "webhooks"),
     ("jobs", "start"),
     // Only these two know how a value of the edge is read.
     ("connections", "api"),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::app::TestSettings;
 use crate::support::catalog::issue_lines;
-use crate::support::{Case, TestApp, check, run};
+use crate::support::{Case, Client, TestApp, check, run};
 
 async fn app_with_connection() -> TestApp {
     let app = TestApp::with_providers().await;
@@ -388,6 +388,52 @@ fn a_reconnect_session_is_tied_to_its_connection() {
         assert_eq!(shown["data"]["endUser"]["id"], "old", "the connection's own end user is shown");
         let list = user.get("/integrations").expect(200).await;
         assert_eq!(list["data"].as_array().unwrap().len(), 1);
+    });
+}
+
+/// Connects an account of the integration `plain` with a session, and returns the session's token.
+async fn connect(app: &TestApp, session: Value) -> String {
+    let opened = app.client().post("/connect/sessions", session).expect(201).await;
+    let token = opened["data"]["token"].as_str().unwrap().to_owned();
+    let path = format!("/api-auth/api-key/plain?connect_session_token={token}");
+    app.anonymous().post(path, json!({"apiKey": "k"})).expect(200).await;
+    token
+}
+
+#[test]
+fn a_session_tells_what_its_end_user_has_connected_since_it_was_opened() {
+    run(async {
+        let app = app_with_connection().await;
+        app.client().integration("plain-key", "other").await;
+        let user = json!({"end_user": {"id": "u1"}});
+        connect(&app, user.clone()).await;
+        app.advance(TimeDelta::seconds(1));
+
+        let only_other = json!({"end_user": {"id": "u1"}, "allowed_integrations": ["other"]});
+        let organization = json!({"end_user": {"id": "u1"}, "organization": {"id": "o1"}});
+        let mut untouched = Vec::new();
+        for session in
+            [only_other, organization, json!({"end_user": {"id": "u2"}}), json!({"tags": {"a": "b"}})]
+        {
+            untouched.push(app.client().session(session).await);
+        }
+        let fresh = app.client().session(user.clone()).await;
+        let shown = async |client: &Client| {
+            client.get("/connect/session").expect(200).await["data"].get("connected_integrations").cloned()
+        };
+        assert_eq!(shown(&fresh).await, None, "what was connected before is not told");
+        let used = app.client().with_secret(&connect(&app, user).await);
+        for client in [&used, &fresh] {
+            assert_eq!(shown(client).await, Some(json!(["plain"])));
+        }
+        for client in &untouched {
+            assert_eq!(shown(client).await, None);
+        }
+        let again =
+            app.client().post("/connect/sessions/reconnect", reconnect(json!({"end_user": {"id": "u1"}})));
+        let again = again.expect(201).await;
+        let again = app.client().with_secret(again["data"]["token"].as_str().unwrap());
+        assert_eq!(shown(&again).await, None, "this one is there to do it again");
     });
 }
 

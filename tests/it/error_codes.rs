@@ -120,7 +120,9 @@ fn every_code_that_the_source_names_is_in_the_table() {
         "PopupError::new(",
         "StatusCode::",
     ];
-    for file in files("src", "rs") {
+    // The demo provider answers as a provider does, not as this server.
+    let own = files("src", "rs").into_iter().filter(|file| !file.ends_with("demo/answers.rs"));
+    for file in own {
         let text = fs::read_to_string(&file).expect("a source file");
         let code_only = text.split("#[cfg(test)]").next().unwrap_or_default();
         for constructor in constructors {

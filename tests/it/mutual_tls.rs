@@ -110,7 +110,8 @@ async fn app(bank: &Bank, trusts_bank: bool) -> TestApp {
         })
     };
     let catalog = json!({ "bank": entry(true), "lax": entry(false) }).to_string();
-    let mut settings = TestSettings::default().catalog(catalog);
+    // One, because each lane opens connections of its own, and a test counts them.
+    let mut settings = TestSettings::default().catalog(catalog).set("HITCHPOST_LANES", "1");
     if trusts_bank {
         settings = settings.set("NODE_EXTRA_CA_CERTS", testdata("ca.pem").display().to_string());
     }

@@ -566,7 +566,7 @@ fn sockets_survive_nonsense_and_are_served_at_one_path_only() {
         while world.app.app.hub.waiting(world.app.now()).contains(&id) {
             tokio::task::yield_now().await;
         }
-        assert_eq!(world.app.anonymous().get("/").send().await.status, 200);
+        assert_eq!(world.app.anonymous().get("/").send().await.status, 303);
     });
 }
 

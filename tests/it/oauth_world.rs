@@ -153,6 +153,7 @@ pub async fn insert_integration(
         app_link: None,
         custom: None,
         forward_webhooks: true,
+        accept_unverified_webhooks: false,
         created_at: now,
         updated_at: now,
     };

@@ -96,7 +96,9 @@ fn a_provider_is_shown_as_published_with_name_and_logo() {
         assert_eq!(picture.status, 200);
         assert_eq!(picture.header("content-type"), Some("image/svg+xml"));
         assert_eq!(picture.header("cache-control"), Some("public, max-age=3600"));
-        assert!(picture.text().contains(">PK</text>"), "{}", picture.text());
+        for part in [">PK</text>", "fill=\"#0e7490\""] {
+            assert!(picture.text().contains(part), "{}", picture.text());
+        }
         for file in ["plain-key.png", "a%3Cb.svg", "../x.svg"] {
             let reply = app.anonymous().get(format!("/images/template-logos/{file}")).send().await;
             assert_eq!(reply.status, 404, "{file}");

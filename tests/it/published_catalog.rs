@@ -8,7 +8,6 @@
 mod inputs;
 mod pattern;
 mod sign_in;
-mod stored;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -121,6 +120,9 @@ async fn work(number: usize, yaml: String, catalog: Arc<Catalog>) -> Vec<(String
     let app = TestSettings::default()
         .catalog(yaml)
         .set("HTTP_PROXY", format!("http://{}", internet.address))
+        // Nothing of what hooks ask over https may leave this machine.
+        .set("HTTPS_PROXY", format!("http://{}", internet.address))
+        .set("AWS_ENDPOINT_URL_STS", "http://sts.example.com")
         .set("DEFAULT_RATE_LIMIT_PER_MIN", "100000000")
         .start()
         .await;
@@ -147,8 +149,9 @@ async fn follow(visit: &Visit<'_>, outcome: &mut Outcome) -> Result<(), (Step, S
     let connected = visit.connect().await?;
     outcome.authorized = connected.is_authorized;
     outcome.token = connected.asked_for_a_token;
+    visit.follow_hooks(&connected.connection).await.map_err(|problem| (Step::Connect, problem))?;
     visit.fill_in_automated(&connected.connection).await;
-    if visit.is_refreshed_here() {
+    if visit.is_renewed() {
         visit.refresh(&connected).await.map_err(|problem| (Step::Refresh, problem))?;
         outcome.refreshed = true;
     }

@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use axum::extract::Request;
+use axum::response::Response;
 use chrono::TimeDelta;
 use hitchpost::api::edge;
 use hitchpost::catalog::Catalog;
@@ -34,12 +35,16 @@ fn a_credential_that_is_not_text_is_malformed() {
     });
 }
 
+async fn panics(_: Request) -> Response {
+    panic!("on purpose")
+}
+
 #[test]
 fn a_panic_is_answered_with_the_id_to_quote() {
     run(async {
         let app = TestApp::start().await;
         let request = Request::get("/connections").header("x-request-id", "r-1").body(Body::empty()).unwrap();
-        let response = edge::around(&app.app, request, |_| async { panic!("on purpose") }).await;
+        let response = edge::around(&app.app, "/nowhere", request, panics).await;
         let (parts, body) = response.into_parts();
         let body = axum::body::to_bytes(body, 10_000).await.unwrap();
         let error: Value = serde_json::from_slice(&body).unwrap();

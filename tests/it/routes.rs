@@ -72,11 +72,23 @@ const DOCUMENTED: &[(&str, &str)] = &[
     ("/api/v1/environments/current", "GET"),
     ("/api/v1/environments/variables", "GET POST"),
     ("/api/v1/environments/webhook", "GET PATCH"),
+    ("/api/v1/webhook-deliveries", "GET"),
+    ("/api/v1/webhook-deliveries/replay", "POST"),
+    ("/api/v1/webhook-deliveries/{}", "GET"),
+    ("/api/v1/webhook-deliveries/{}/replay", "POST"),
     ("/api/v1/environment/api-keys", "GET POST"),
     ("/api/v1/environment/api-keys/{}", "DELETE"),
     ("/api/v1/environment/webhook-signing-key/rotate", "POST"),
     ("/api/v1/account/api-keys", "GET POST"),
     ("/api/v1/account/api-keys/{}", "DELETE"),
+    ("/api/v1/jobs", "GET"),
+    ("/api/v1/audit-trail", "GET"),
+    ("/api/v1/audit-trail/export", "GET"),
+    ("/api/v1/logs/operations", "POST"),
+    ("/api/v1/logs/operations/{}", "GET"),
+    ("/api/v1/logs/messages", "POST"),
+    ("/api/v1/logs/filters", "POST"),
+    ("/api/v1/logs/insights", "POST"),
     ("/api/v1/connect/sessions", "POST"),
     ("/api/v1/connect-ui-settings", "GET PUT"),
     ("/oauth/callback", "GET"),
@@ -97,7 +109,7 @@ const DOCUMENTED: &[(&str, &str)] = &[
 ];
 
 /// Documented routes that may still be missing. The proxy is not listed: it has routing rules of its own.
-const NOT_YET: &[&str] = &["/webhook/{}/{}"];
+const NOT_YET: &[&str] = &[];
 
 /// A pattern without the names of its parameters.
 fn nameless(pattern: &str) -> String {

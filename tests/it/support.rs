@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod aws;
+pub mod browser;
 pub mod case;
 pub mod catalog;
 pub mod client;
@@ -9,8 +10,11 @@ pub mod contract;
 pub mod github;
 pub mod internet;
 pub mod keys;
+pub mod mail_server;
 pub mod mcp_server;
+pub mod member;
 pub mod provider;
+pub mod receiver;
 pub mod schema;
 pub mod socket;
 pub mod target;
@@ -22,8 +26,10 @@ use std::sync::LazyLock;
 use tokio::runtime::Runtime;
 
 pub use app::TestApp;
+pub use browser::Browser;
 pub use case::{Case, check};
 pub use client::{Client, Reply};
+pub use member::Person;
 pub use provider::Provider;
 pub use socket::Socket;
 

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
-import { startChromium } from './support/browser.mjs';
+import { answerProvider, startChromium } from './support/browser.mjs';
 import { openConnectUi, openLink } from './support/connect-ui.mjs';
 import { startHostPage } from './support/host-page.mjs';
 import { needs, noChromium } from './support/require.mjs';
@@ -10,7 +10,7 @@ import { until } from './support/until.mjs';
 import { oidcIntegration, plainIntegration, sessionFor, startWorld } from './support/world.mjs';
 
 const languages = { en: 'ltr', de: 'ltr', fr: 'ltr', es: 'ltr', ja: 'ltr', ar: 'rtl' };
-const sizes = { wide: { width: 1280, height: 800 }, popup: { width: 500, height: 600 }, phone: { width: 390, height: 844 }, narrow: { width: 320, height: 568 } };
+const sizes = { wide: { width: 1280, height: 800 }, popup: { width: 500, height: 600 }, phone: { width: 360, height: 740 }, narrow: { width: 320, height: 568 } };
 const names = 'Airtable Asana Box Calendly Discord Dropbox Figma GitHub Gmail HubSpot Intercom Jira Linear Notion Outlook Pipedrive Salesforce Shopify Slack Stripe Trello Xero Zendesk Zoom'.split(' ');
 
 /** As many integrations as the largest installations have. */
@@ -77,17 +77,47 @@ describe('the quality of the Connect UI', needs(noChromium), () => {
     }
 
     for (const [lang, direction] of Object.entries(languages)) {
-        test(`${lang}: every screen is in the language`, async () => {
-            await open({ token: await all(), options: { lang }, context: { viewport: sizes.popup } });
+        const openIn = (token, more = {}) => open({ token, options: { lang, ...more }, context: { viewport: sizes.popup } });
+        const checkTexts = async (screen) => {
+            await check(`lang-${lang}-${screen}`);
+            assert.doesNotMatch(await ui.text(), /\b(nav|list|form|field|invalid|notice|wait|success|failure|session|confirm)\.[a-z_]+\b|[{}]/);
+        };
+
+        test(`${lang}: list, form, mistakes, the question before leaving, success`, async () => {
+            await openIn(await all());
             await ui.screen('list');
             assert.deepEqual(await ui.frame.evaluate(() => [document.documentElement.lang, document.documentElement.dir]), [lang, direction]);
-            await check(`lang-${lang}-list`);
-            await ui.view.locator('[data-key="oidc"]').click();
+            await checkTexts('list');
+            await ui.view.locator('[data-key="test-key"]').click();
             await ui.screen('form');
-            await check(`lang-${lang}-form`);
-            assert.doesNotMatch(await ui.text(), /\b(list|form|nav|field|wait|success)\.[a-z_]+\b|[{}]/);
+            await ui.submit();
+            await ui.view.locator('.error:not([hidden])').waitFor();
+            await checkTexts('form');
+            await ui.fill({ apiKey: 'any' });
             await ui.view.locator('.bar-button').first().click();
-            await ui.screen('list');
+            await ui.view.getByRole('alertdialog').waitFor();
+            await checkTexts('leaving');
+            await ui.page.keyboard.press('Escape');
+            await ui.submit();
+            await ui.screen('success');
+            await checkTexts('success');
+        });
+
+        test(`${lang}: the window, a refusal, a link that does not work`, async () => {
+            await openIn(await session({ allowed_integrations: ['oidc'] }));
+            await ui.screen('form');
+            await checkTexts('window');
+            const popup = await ui.submitToPopup();
+            await ui.screen('waiting');
+            await checkTexts('waiting');
+            await answerProvider(popup, 'refuse');
+            await ui.screen('failure');
+            await ui.view.locator('summary').click();
+            await checkTexts('failure');
+            await ui.close();
+            await openIn(`nango_connect_session_${'0'.repeat(64)}`);
+            await ui.screen('unknown');
+            await checkTexts('unknown');
         });
     }
 
@@ -202,6 +232,18 @@ describe('the quality of the Connect UI', needs(noChromium), () => {
         assert.ok(page.requests.length < 30, page.requests.join('\n'));
         assert.ok(page.bytes < 60_000, `${page.bytes} bytes`);
         assert.ok(!page.requests.some((path) => /logo|\.png|\.woff/.test(path)), 'icons are made here');
+    });
+
+    test('a provider has one colour, here and in its picture', async () => {
+        await open({ token: await all() });
+        await ui.screen('list');
+        const shown = await ui.frame.evaluate(() => [...document.querySelectorAll('.row')].map((row) => [row.dataset.key, getComputedStyle(row.querySelector('.mono')).backgroundColor]));
+        assert.equal(shown.length, 4);
+        for (const [key, colour] of shown) {
+            const picture = await fetch(`${world.server.url}/images/template-logos/${key === 'oidc' ? 'test-oidc' : key}.svg`);
+            const [, hex] = /fill="#([0-9a-f]{6})"/.exec(await picture.text());
+            assert.equal(colour, `rgb(${hex.match(/../g).map((part) => parseInt(part, 16)).join(', ')})`, key);
+        }
     });
 
     test('the colours of the environment are kept readable', async () => {

@@ -39,7 +39,6 @@ describe('the Connect UI in every state', needs(noChromium), () => {
 
     const open = async (options = {}) => (ui = await openConnectUi(world, browser, hostPage, options));
     const openFor = async (key, options = {}) => open({ token: await sessionFor(world, key), ...options });
-    const linkFor = async (key) => (await world.sdk.createConnectSession({ end_user: { id: 'user-1' }, allowed_integrations: [key] })).data.connect_link;
     const answer401 = (error) => (context) => context.route('**/connect/session', (route) => route.fulfill({ status: 401, headers: { 'access-control-allow-origin': '*' }, json: { error } }));
 
     describe('a session that cannot be used', () => {
@@ -97,7 +96,9 @@ describe('the Connect UI in every state', needs(noChromium), () => {
         });
 
         test('used: a link that has done its work says so, and lets people connect once more', async () => {
-            const link = await linkFor('test-key');
+            // Somebody who has connected nothing else in these tests.
+            const { data } = await world.sdk.createConnectSession({ end_user: { id: 'user-of-links' }, allowed_integrations: ['test-key'] });
+            const link = data.connect_link;
             ui = await openLink(browser, link);
             await ui.screen('form');
             await ui.fill({ apiKey: 'any' });
@@ -112,11 +113,40 @@ describe('the Connect UI in every state', needs(noChromium), () => {
             await ui.picture('session-used');
             await ui.press('Connect another account');
             await ui.screen('form');
+            await ui.close();
+            // Another browser, which remembers nothing: the server knows.
+            ui = await openLink(browser, link);
+            await ui.screen('used');
+            assert.equal(await ui.title(), 'API key is already connected');
+            await ui.press('Connect another account');
+            await ui.screen('form');
+            await ui.fill({ apiKey: 'any' });
+            await ui.submit();
+            await ui.screen('success');
+            // A backend may delete a session once it is used: then only the browser knows.
             const token = new URL(link).searchParams.get('session_token');
             await fetch(`${world.server.url}/connect/session`, { method: 'DELETE', headers: { authorization: `Bearer ${token}` } });
             await ui.page.reload();
             await ui.screen('used');
         });
+    });
+
+    describe('a session that ends while its form is open', () => {
+        for (const [key, fill] of [['test-key', { apiKey: 'any' }], ['oidc', {}]]) {
+            test(`${key}: says so when the form is sent`, async () => {
+                const token = await sessionFor(world, key);
+                await open({ token });
+                await ui.screen('form');
+                await ui.fill(fill);
+                await fetch(`${world.server.url}/connect/session`, { method: 'DELETE', headers: { authorization: `Bearer ${token}` } });
+                await ui.submit();
+                await ui.screen('unknown');
+                assert.equal(await ui.title(), 'This link does not work here');
+                await ui.event('error');
+                await ui.view.locator('.foot .button', { hasText: 'Close' }).click();
+                await ui.event('close');
+            });
+        }
     });
 
     describe('the window of the provider', () => {

@@ -21,16 +21,16 @@ use crate::db::connect_sessions::{self as rows, ConnectSession};
 use crate::db::connections::{self, Connection};
 use crate::db::{ConnectSessionId, EnvironmentId, integrations};
 use crate::error::ApiError;
-use crate::logs::operation_id;
+use crate::logs::{Kind, NewOperation, operation_id};
 use crate::time_format::format_millis_z;
 
 /// A session as the answer to its creation shows it.
 #[derive(Serialize, ToSchema)]
 pub struct OpenedSession {
-    token: String,
-    connect_link: String,
+    pub token: String,
+    pub connect_link: String,
     #[schema(format = DateTime)]
-    expires_at: String,
+    pub expires_at: String,
 }
 
 const LIFETIME: TimeDelta = TimeDelta::minutes(30);
@@ -45,7 +45,7 @@ pub async fn create_connect_session(
     read_nothing(Some(&query)).in_query()?;
     let is_allowed = |url: &Url| app.egress.proxy_policy.check_url(url).is_ok();
     let request = read_object(body.as_ref(), |body| SessionRequest::read(body, is_allowed)).in_body()?;
-    create(&app, key.environment.id, request).await
+    Ok(answer(open(&app, key.environment.id, request).await?))
 }
 
 /// The same for an operator, whose end user is marked as a tester.
@@ -54,16 +54,32 @@ pub async fn create_operator_session(
     caller: OperatorOf<AccountEverything>,
     JsonBody(body): JsonBody,
 ) -> Result<(StatusCode, Json<Data<OpenedSession>>), ApiError> {
-    let is_allowed = |url: &Url| app.egress.proxy_policy.check_url(url).is_ok();
-    let request = read_object(body.as_ref(), |body| SessionRequest::read_of_operator(body, is_allowed));
-    create(&app, caller.environment.id, request.in_body()?).await
+    let request = read_operator_session(&app, body.as_ref()).in_body()?;
+    Ok(answer(open(&app, caller.environment.id, request).await?))
 }
 
-async fn create(
+/// Reads what an operator asks for.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn read_operator_session(app: &App, body: Option<&Value>) -> Result<SessionRequest, Issues> {
+    let is_allowed = |url: &Url| app.egress.proxy_policy.check_url(url).is_ok();
+    read_object(body, |body| SessionRequest::read_of_operator(body, is_allowed))
+}
+
+fn answer(opened: OpenedSession) -> (StatusCode, Json<Data<OpenedSession>>) {
+    (StatusCode::CREATED, Json(Data { data: opened }))
+}
+
+/// Opens a session.
+///
+/// # Errors
+/// 400 `invalid_body`: it names an integration that does not exist, or too many tags.
+pub async fn open(
     app: &App,
     environment: EnvironmentId,
     request: SessionRequest,
-) -> Result<(StatusCode, Json<Data<OpenedSession>>), ApiError> {
+) -> Result<OpenedSession, ApiError> {
     check_integrations(app, environment, &request.allowed_integrations, &request.options).await?;
     let mut session = build_session(app, environment, &request.subject, &request.options)?;
     session.allowed_integrations = Some(request.allowed_integrations).filter(|allowed| !allowed.is_empty());
@@ -80,13 +96,35 @@ pub async fn create_reconnect_session(
     read_nothing(Some(&query)).in_query()?;
     let is_allowed = |url: &Url| app.egress.proxy_policy.check_url(url).is_ok();
     let request = read_object(body.as_ref(), |body| ReconnectRequest::read(body, is_allowed)).in_body()?;
-    let environment = key.environment.id;
-    let connection = find_target(&app, environment, &request).await?;
-    check_integrations(&app, environment, &[], &request.options).await?;
-    let mut session = build_session(&app, environment, &request.subject, &request.options)?;
+    Ok(answer(reopen(&app, key.environment.id, request).await?))
+}
+
+async fn reopen(
+    app: &App,
+    environment: EnvironmentId,
+    request: ReconnectRequest,
+) -> Result<OpenedSession, ApiError> {
+    let connection = find_target(app, environment, &request).await?;
+    check_integrations(app, environment, &[], &request.options).await?;
+    let mut session = build_session(app, environment, &request.subject, &request.options)?;
     session.allowed_integrations = Some(vec![request.integration_id]);
     session.connection_id = Some(connection.id);
-    open_session(&app, session).await
+    open_session(app, session).await
+}
+
+/// Opens a session in which a connection is authorized again.
+///
+/// # Errors
+/// 400 `invalid_body`: there is no such connection any more.
+pub async fn open_again(
+    app: &App,
+    environment: EnvironmentId,
+    integration_key: &str,
+    connection_id: &str,
+) -> Result<OpenedSession, ApiError> {
+    let body = json!({"integration_id": integration_key, "connection_id": connection_id});
+    let request = read_object(Some(&body), |body| ReconnectRequest::read(body, |_| true)).in_body()?;
+    reopen(app, environment, request).await
 }
 
 async fn find_target(
@@ -191,17 +229,28 @@ fn without_nulls(mut value: Value) -> Value {
 }
 
 /// Stores the session under the hash of a new token, which is shown only here.
-async fn open_session(
-    app: &App,
-    session: ConnectSession,
-) -> Result<(StatusCode, Json<Data<OpenedSession>>), ApiError> {
+async fn open_session(app: &App, session: ConnectSession) -> Result<OpenedSession, ApiError> {
     let token = format!("nango_connect_session_{}", app.rng.hex(32));
     let id = rows::insert(&app.db, &session, &app.cipher.lookup_hash(&token)).await?;
     tracing::info!(session.id = id.0, operation.id = session.operation_id, "connect session opened");
-    let data = OpenedSession {
+    log_opening(app, &session);
+    Ok(OpenedSession {
         connect_link: format!("{}?session_token={token}", app.config.http.connect_url),
         token,
         expires_at: format_millis_z(session.expires_at),
-    };
-    Ok((StatusCode::CREATED, Json(Data { data })))
+    })
+}
+
+/// The operation of everything that happens in the session; its id is stored with it.
+fn log_opening(app: &App, session: &ConnectSession) {
+    let mut new = NewOperation::new(Kind::AuthCreateConnection, session.environment_id)
+        .message("Connect session")
+        .waiting_until(session.expires_at);
+    let text = |name: &str| session.end_user.as_ref()?.get(name)?.as_str();
+    if let Some(id) = text("id") {
+        new = new.with("endUserId", id).with("endUserName", text("display_name").unwrap_or(id));
+    }
+    let operation = app.logs.start_known(&session.operation_id, new);
+    operation.info("The connect session was opened.");
+    operation.leave_open();
 }

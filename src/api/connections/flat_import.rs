@@ -8,6 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
 use url::Url;
 
+use super::import::{log_import, log_stored};
 use super::input::Given;
 use super::installation_token;
 use crate::api::extract::{IntoApiError, JsonBody, SecretKey};
@@ -21,7 +22,7 @@ use crate::connections::{NewConnection, establish};
 use crate::db::environments::Environment;
 use crate::error::ApiError;
 use crate::integrations::{self, OpenIntegration};
-use crate::logs::operation_id;
+use crate::logs::Operation;
 use crate::modes::Installation;
 use crate::time_format::parse_expiry;
 
@@ -56,9 +57,19 @@ pub async fn import_flat_connection(
     key: SecretKey<ConnectionsCreate>,
     JsonBody(body): JsonBody,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
-    let body = given_members(body);
-    let integration = find_integration(&app, &key.environment, &body).await?;
-    let webhook_url_override = read_webhook_url(&app, &body)?;
+    let operation = log_import(&app, &key.environment, body.as_ref());
+    operation.attempt(import(&app, &key.environment, given_members(body), &operation)).await
+}
+
+async fn import(
+    app: &SharedApp,
+    environment: &Environment,
+    body: Body,
+    operation: &Operation,
+) -> Result<(StatusCode, Json<Value>), ApiError> {
+    let integration = find_integration(app, environment, &body).await?;
+    operation.about_integration(&integration);
+    let webhook_url_override = read_webhook_url(app, &body)?;
     let common = read_common(&body)?;
     let mode = integration.provider.as_ref().and_then(|provider| provider.mode());
     let now = app.clock.now();
@@ -66,9 +77,10 @@ pub async fn import_flat_connection(
         match read_credentials(mode, &body, &common.connection_config, now)? {
             Given::Credentials(credentials) => (*credentials, common.connection_config.clone()),
             Given::Installation(installation) => {
-                installation_token(&app, &integration, &installation, &common.connection_config).await?
+                installation_token(app, &integration, &installation, &common.connection_config).await?
             }
         };
+    operation.hide_credentials(&credentials);
     let connection_id = common.connection_id.unwrap_or_else(|| app.rng.uuid().to_string());
     let answer = echo(&body, &common.connection_config, integration.provider.as_deref(), &connection_id);
     let new = NewConnection {
@@ -80,14 +92,17 @@ pub async fn import_flat_connection(
         webhook_url_override: Some(webhook_url_override),
         end_user: None,
         keeps_automated_config: false,
+        config_defaults: None,
+        told_mode: None,
     };
-    let established = establish(&app, &key.environment, &integration, new).await?;
+    let established = establish(app, environment, &integration, new).await?;
     tracing::info!(
         connection.id = established.id.0,
-        operation.id = operation_id(&app),
+        operation.id = operation.id(),
         operation = ?established.operation,
         "connection imported"
     );
+    log_stored(operation, &established, &connection_id);
     Ok((StatusCode::CREATED, Json(answer)))
 }
 

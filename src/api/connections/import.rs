@@ -17,12 +17,12 @@ use crate::api::input::{IssueCode, Issues, read_nothing, read_object};
 use crate::api::scope::ConnectionsCreate;
 use crate::app::{App, SharedApp};
 use crate::auth::{AuthMode, Credentials};
-use crate::connections::{NewConnection, establish, open_config};
+use crate::connections::{Established, NewConnection, establish, open_config};
 use crate::db::connections as rows;
 use crate::db::environments::Environment;
 use crate::error::ApiError;
 use crate::integrations::{self, OpenIntegration};
-use crate::logs::operation_id;
+use crate::logs::{Kind, NewOperation, Operation};
 use crate::proxy;
 use crate::time_format::format_millis_z;
 
@@ -39,13 +39,37 @@ pub async fn import_connection(
     let import = read_object(body.as_ref(), |body| Import::read(body, token_max, is_allowed)).in_body()?;
     let tags = derived_tags(import.end_user.as_ref(), None, import.tags.as_ref())
         .map_err(|error| Issues::one(IssueCode::Custom, &["tags"], error.to_string()).in_body())?;
-    let integration = find_integration(&app, &key.environment, &import.provider_config_key).await?;
-    check_mode(&integration, import.credentials.mode)?;
-    let (credentials, config) = ready(&app, &integration, &import).await?;
-    test(&app, &integration, &credentials, &config).await?;
-    let imported = Imported { import: &import, credentials: &credentials, config, tags: json!(tags) };
-    let body = store(&app, &key.environment, &integration, imported).await?;
+    let operation = log_import(&app, &key.environment, body.as_ref());
+    let work = async {
+        let integration = find_integration(&app, &key.environment, &import.provider_config_key).await?;
+        operation.about_integration(&integration);
+        check_mode(&integration, import.credentials.mode)?;
+        let (credentials, config) = ready(&app, &integration, &import).await?;
+        operation.hide_credentials(&credentials);
+        test(&app, &integration, &credentials, &config).await?;
+        let imported = Imported { import: &import, credentials: &credentials, config, tags: json!(tags) };
+        store(&app, &key.environment, &integration, imported, &operation).await
+    };
+    let body = operation.attempt(work).await?;
     Ok((StatusCode::CREATED, Json(body)))
+}
+
+/// The operation of an import, which tells nothing of its credentials.
+pub(super) fn log_import(app: &App, environment: &Environment, body: Option<&Value>) -> Operation {
+    let new = NewOperation::new(Kind::AuthCreateConnection, environment.id).message("Import of a connection");
+    let operation = app.logs.start(new);
+    if let Some(body) = body {
+        operation.hide_body(body.get("credentials").unwrap_or(&Value::Null));
+        operation.hide_named(body);
+    }
+    operation
+}
+
+/// Says that the connection is stored, and ends the operation.
+pub(super) fn log_stored(operation: &Operation, established: &Established, connection_id: &str) {
+    operation.about_connection(Some(established.id.0), connection_id);
+    operation.info(established.operation.sentence());
+    operation.succeed();
 }
 
 async fn find_integration(
@@ -126,6 +150,7 @@ async fn store(
     environment: &Environment,
     integration: &OpenIntegration,
     imported: Imported<'_>,
+    operation: &Operation,
 ) -> Result<ConnectionBody, ApiError> {
     let Imported { import, credentials, config, tags } = imported;
     let connection_id = import.connection_id.clone().unwrap_or_else(|| app.rng.uuid().to_string());
@@ -138,14 +163,17 @@ async fn store(
         webhook_url_override: Some(import.webhook_url_override.clone().unwrap_or_default()),
         end_user: import.end_user.as_ref().map(end_user_row),
         keeps_automated_config: false,
+        config_defaults: None,
+        told_mode: None,
     };
     let established = establish(app, environment, integration, new).await?;
     tracing::info!(
         connection.id = established.id.0,
-        operation.id = operation_id(app),
+        operation.id = operation.id(),
         operation = ?established.operation,
         "connection imported"
     );
+    log_stored(operation, &established, &connection_id);
     let row = rows::find_by_row(&app.db, environment.id, established.id).await?;
     let row =
         row.ok_or_else(|| ApiError::server_error("The connection was deleted while it was imported."))?;

@@ -46,7 +46,7 @@ pub fn read_filter(query: &mut ObjectReader<'_>) -> Filter {
         organization_id: query.optional_text("endUserOrganizationId", &TEXT),
         tags: read_tags(query, "tags").map(|tags| json!(tags)),
         limit: query.integer_text("limit", 1..=MAX_LIMIT).unwrap_or(DEFAULT_LIMIT),
-        offset: 0,
+        ..Filter::default()
     };
     let page = query.integer_text("page", 0..=*ROW_ID.end()).unwrap_or(0);
     filter.offset = page.saturating_mul(filter.limit);

@@ -10,6 +10,7 @@ use crate::api::input::formats::{CONNECTION_ID, PROVIDER_CONFIG_KEY};
 use crate::api::input::{ObjectReader, read_nothing, read_object};
 use crate::api::scope::ConnectionsUpdate;
 use crate::app::{App, SharedApp};
+use crate::audit::{self, Action, Event, Target};
 use crate::db::connections as rows;
 use crate::db::{ConnectionRowId, EnvironmentId, changes, integrations};
 use crate::error::ApiError;
@@ -77,18 +78,24 @@ async fn change_metadata(
 pub async fn store(
     app: &App,
     environment: EnvironmentId,
-    found: &[ConnectionRowId],
+    found: &[(ConnectionRowId, String)],
     metadata: &Value,
     write: Write,
 ) -> Result<(), ApiError> {
+    let targets = found.iter().map(|(row, connection_id)| Target::connection_row(*row, connection_id));
+    let event = Event::of_environment(environment, Action::ConnectionMetadataUpdated).targets(targets);
+    let rows_found: Vec<ConnectionRowId> = found.iter().map(|(row, _)| *row).collect();
     let mut transaction = app.db.begin().await?;
     match write {
-        Write::Replace => rows::set_metadata(&mut *transaction, environment, found, metadata).await?,
-        Write::Merge => rows::merge_metadata(&mut *transaction, environment, found, metadata).await?,
+        Write::Replace => rows::set_metadata(&mut *transaction, environment, &rows_found, metadata).await?,
+        Write::Merge => rows::merge_metadata(&mut *transaction, environment, &rows_found, metadata).await?,
     }
-    changes::insert_connections(&mut *transaction, environment, found, app.clock.now()).await?;
+    changes::insert_connections(&mut *transaction, environment, &rows_found, app.clock.now()).await?;
+    if !found.is_empty() {
+        audit::record(app, &mut *transaction, event).await?;
+    }
     transaction.commit().await?;
-    found.iter().for_each(|id| app.forget_connection(*id));
+    rows_found.into_iter().for_each(|id| app.forget_connection(id));
     app.fanout.call(Wake::Feed).await;
     Ok(())
 }
@@ -98,7 +105,7 @@ async fn find_all(
     app: &App,
     environment: EnvironmentId,
     change: &MetadataChange,
-) -> Result<Vec<ConnectionRowId>, ApiError> {
+) -> Result<Vec<(ConnectionRowId, String)>, ApiError> {
     let wanted = &change.connection_ids;
     if wanted.is_empty() {
         return Ok(Vec::new());
@@ -110,7 +117,7 @@ async fn find_all(
     };
     let is_found = |id: &String| found.iter().any(|(_, connection_id)| connection_id == id);
     if wanted.iter().all(is_found) {
-        return Ok(found.into_iter().map(|(row, _)| row).collect());
+        return Ok(found);
     }
     let message = match wanted.len() {
         1 => "There is no such connection for this integration.",

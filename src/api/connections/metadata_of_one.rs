@@ -74,7 +74,8 @@ async fn change(
     // IMPROVE: upstream stores whatever comes.
     let metadata = read_object(body.as_ref(), read_whole).in_body()?;
     let found = find(app, environment, target).await?;
-    store(app, environment.id, &[found], &metadata, write).await?;
+    let found = [(found, target.connection_id.clone())];
+    store(app, environment.id, &found, &metadata, write).await?;
     Ok(metadata)
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::http::StatusCode;
+use chrono::TimeDelta;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
@@ -20,7 +21,11 @@ use crate::catalog::{FieldProblem, Fields, Provider, validate_fields};
 use crate::connections::{NewConnection, establish};
 use crate::error::ApiError;
 use crate::integrations::{self, OpenIntegration};
+use crate::metrics::AuthResult;
 use crate::proxy;
+
+/// How long somebody at the provider may take before the operation counts as abandoned.
+const PENDING: TimeDelta = TimeDelta::days(7);
 
 /// Whether a route's refusals about the integration have the old envelope and status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +91,20 @@ pub struct Attempt {
     pub integration: OpenIntegration,
     pub connection_id: String,
     pub connection_config: Map<String, Value>,
+    counted: Counted,
+}
+
+/// Counts an attempt when it ends: as a failure, unless it came as far as a stored connection.
+struct Counted {
+    app: SharedApp,
+    mode: AuthMode,
+    result: AuthResult,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.app.metrics.note_authorization(Some(self.mode), self.result);
+    }
 }
 
 impl Attempt {
@@ -101,6 +120,7 @@ impl Attempt {
         if legacy == Legacy::No {
             check_query(query)?;
         }
+        caller.operation.hide_named(query);
         let key = read_object(Some(path), |path| {
             path.required_text("provider_config_key", &formats::PROVIDER_CONFIG_KEY)
         })
@@ -108,12 +128,16 @@ impl Attempt {
         let chosen = caller.chosen_connection_id(query)?;
         caller.check_hmac(app, query, &key, chosen)?;
         let integration = find_integration(app, &caller, &key, mode, legacy).await?;
+        caller.operation.about_integration(&integration);
+        let counted = Counted { app: app.clone(), mode, result: AuthResult::Failure };
         caller.check_allowed(&key)?;
         let connection_id = caller.connection_id(app, chosen).await?;
         let defaults: ConfigDefaults = caller.defaults(app, &key)?;
         let connection_config = connection_config(query, &defaults);
+        caller.operation.hide_config(&integration, &connection_config);
         check_config(integration.provider.as_deref(), &connection_config)?;
-        Ok(Attempt { caller, integration, connection_id, connection_config })
+        caller.operation.about_connection(None, &connection_id);
+        Ok(Attempt { caller, integration, connection_id, connection_config, counted })
     }
 
     /// Asks the provider whether the credentials are good, and stores them.
@@ -122,6 +146,7 @@ impl Attempt {
         app: &SharedApp,
         credentials: &Credentials,
     ) -> Result<Json<ConnectionIds>, ApiError> {
+        self.caller.operation.hide_credentials(credentials);
         let values = credentials.to_json();
         self.check_fields(|provider| &provider.credentials, values.as_object().unwrap_or(&Map::new()))?;
         proxy::verify_credentials(app, &self.integration, credentials, &self.connection_config)
@@ -142,14 +167,25 @@ impl Attempt {
 
     /// Stores the connection and gives its ids.
     pub async fn store(
-        self,
+        mut self,
         app: &SharedApp,
         credentials: &Credentials,
     ) -> Result<Json<ConnectionIds>, ApiError> {
-        let session = self.caller.session.as_ref();
+        let (session, operation) = (self.caller.session.as_ref(), &self.caller.operation);
+        operation.hide_credentials(credentials);
+        let is_waiting = self.connection_config.get("pending") == Some(&Value::Bool(true));
         let new =
             NewConnection::from_session(&self.connection_id, credentials, self.connection_config, session);
-        establish(app, &self.caller.environment, &self.integration, new).await?;
+        let established = establish(app, &self.caller.environment, &self.integration, new).await?;
+        self.counted.result = AuthResult::Success;
+        operation.about_connection(Some(established.id.0), &self.connection_id);
+        operation.info(established.operation.sentence());
+        if is_waiting {
+            operation.info("It waits for somebody at the provider.");
+            operation.wait_until(app.clock.now() + PENDING);
+        } else {
+            operation.succeed();
+        }
         Ok(Json(ConnectionIds {
             connection_id: self.connection_id,
             provider_config_key: self.integration.row.unique_key,

@@ -71,20 +71,24 @@ pub async fn connect_aws_sigv4(
     PathTree(path): PathTree,
     JsonBody(body): JsonBody,
 ) -> Result<Json<ConnectionIds>, ApiError> {
-    let typed = read_object(body.as_ref(), Typed::read).in_body()?;
-    let mut attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::AwsSigV4, Legacy::No).await?;
-    attempt.check_fields(|provider| &provider.credentials, &typed.members())?;
-    let stored = stored_config(&app, &attempt).await?;
-    let external_id = external_id(&app, &attempt, &stored)?;
-    let region = text(&stored, "region").or(typed.region.as_deref());
-    let input = RoleInput {
-        role_arn: &typed.role_arn,
-        region: region.or_else(|| text(&attempt.connection_config, "region")),
-        external_id: &external_id,
+    let operation = caller.operation.clone();
+    let connect = async {
+        let typed = read_object(body.as_ref(), Typed::read).in_body()?;
+        let mut attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::AwsSigV4, Legacy::No).await?;
+        attempt.check_fields(|provider| &provider.credentials, &typed.members())?;
+        let stored = stored_config(&app, &attempt).await?;
+        let external_id = external_id(&app, &attempt, &stored)?;
+        let region = text(&stored, "region").or(typed.region.as_deref());
+        let input = RoleInput {
+            role_arn: &typed.role_arn,
+            region: region.or_else(|| text(&attempt.connection_config, "region")),
+            external_id: &external_id,
+        };
+        let assumed = assume_role(&app, &attempt.integration, input).await.map_err(refusal)?;
+        attempt.connection_config.extend(assumed.connection_config);
+        attempt.store(&app, &assumed.credentials).await
     };
-    let assumed = assume_role(&app, &attempt.integration, input).await.map_err(refusal)?;
-    attempt.connection_config.extend(assumed.connection_config);
-    attempt.store(&app, &assumed.credentials).await
+    operation.attempt(connect).await
 }
 
 /// The config of the connection that is authorized again; empty for a new one.

@@ -30,11 +30,15 @@ pub async fn connect_bill(
     PathTree(path): PathTree,
     JsonBody(body): JsonBody,
 ) -> Result<Json<ConnectionIds>, ApiError> {
-    let login = read_object(body.as_ref(), read_login).in_body()?;
-    let attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::Bill, Legacy::No).await?;
-    let credentials = open_session(&app, &attempt.integration, &login, &attempt.connection_config).await;
-    let credentials = credentials.map_err(|error| ApiError::bad_request(error.kind, error.message))?;
-    attempt.store(&app, &credentials).await
+    let operation = caller.operation.clone();
+    let connect = async {
+        let login = read_object(body.as_ref(), read_login).in_body()?;
+        let attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::Bill, Legacy::No).await?;
+        let credentials = open_session(&app, &attempt.integration, &login, &attempt.connection_config).await;
+        let credentials = credentials.map_err(|error| ApiError::bad_request(error.kind, error.message))?;
+        attempt.store(&app, &credentials).await
+    };
+    operation.attempt(connect).await
 }
 
 fn read_login(body: &mut ObjectReader<'_>) -> BillLogin {

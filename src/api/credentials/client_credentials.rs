@@ -62,14 +62,21 @@ pub async fn connect_client_credentials(
     PathTree(path): PathTree,
     LooseBody(body): LooseBody,
 ) -> Result<Json<ConnectionIds>, ApiError> {
-    let input = client_credentials_input(body.as_ref())?;
-    let mut attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::OAuth2Cc, Legacy::Yes).await?;
-    require_secret(attempt.integration.provider.as_deref(), &input)?;
-    let obtained =
-        oauth::obtain_client_credentials(&app, &attempt.integration, input, &attempt.connection_config).await;
-    let renewed = obtained.map_err(token_error)?;
-    attempt.connection_config.extend(renewed.connection_config);
-    attempt.store(&app, &renewed.credentials).await
+    let operation = caller.operation.clone();
+    operation.hide_body(body.as_ref().unwrap_or(&Value::Null));
+    let connect = async {
+        let input = client_credentials_input(body.as_ref())?;
+        let mut attempt =
+            Attempt::begin(&app, caller, &query, &path, AuthMode::OAuth2Cc, Legacy::Yes).await?;
+        require_secret(attempt.integration.provider.as_deref(), &input)?;
+        let obtained =
+            oauth::obtain_client_credentials(&app, &attempt.integration, input, &attempt.connection_config)
+                .await;
+        let renewed = obtained.map_err(token_error)?;
+        attempt.connection_config.extend(renewed.connection_config);
+        attempt.store(&app, &renewed.credentials).await
+    };
+    operation.attempt(connect).await
 }
 
 /// The members of the body, of which this route judges only the presence; a wrong type counts as absent.

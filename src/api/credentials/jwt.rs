@@ -35,12 +35,16 @@ pub async fn connect_jwt(
     PathTree(path): PathTree,
     JsonBody(body): JsonBody,
 ) -> Result<Json<ConnectionIds>, ApiError> {
-    let fields = read_object(body.as_ref(), submitted).in_body()?;
-    let attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::Jwt, Legacy::No).await?;
-    attempt.check_fields(|provider| &provider.credentials, &fields)?;
-    let credentials =
-        sign_jwt(&app, &attempt.integration, &fields, &attempt.connection_config).map_err(token_error)?;
-    attempt.verify_and_store(&app, &credentials).await.map_err(with_legacy_test_failure)
+    let operation = caller.operation.clone();
+    let connect = async {
+        let fields = read_object(body.as_ref(), submitted).in_body()?;
+        let attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::Jwt, Legacy::No).await?;
+        attempt.check_fields(|provider| &provider.credentials, &fields)?;
+        let credentials =
+            sign_jwt(&app, &attempt.integration, &fields, &attempt.connection_config).map_err(token_error)?;
+        attempt.verify_and_store(&app, &credentials).await.map_err(with_legacy_test_failure)
+    };
+    operation.attempt(connect).await
 }
 
 fn submitted(body: &mut ObjectReader<'_>) -> Map<String, Value> {

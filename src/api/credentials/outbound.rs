@@ -30,11 +30,15 @@ pub async fn connect_oauth_outbound(
     QueryTree(query): QueryTree,
     PathTree(path): PathTree,
 ) -> Result<Json<ConnectionIds>, ApiError> {
-    let mut attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::OAuth2, Legacy::No).await?;
-    if !attempt.integration.provider.as_deref().is_some_and(modes::is_outbound) {
-        let message = "Connections of this provider do not start there. Use the popup.";
-        return Err(ApiError::bad_request("invalid_auth_mode", message));
-    }
-    let credentials = modes::waiting(&app, &mut attempt.connection_config);
-    attempt.store(&app, &credentials).await
+    let operation = caller.operation.clone();
+    let connect = async {
+        let mut attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::OAuth2, Legacy::No).await?;
+        if !attempt.integration.provider.as_deref().is_some_and(modes::is_outbound) {
+            let message = "Connections of this provider do not start there. Use the popup.";
+            return Err(ApiError::bad_request("invalid_auth_mode", message));
+        }
+        let credentials = modes::waiting(operation.id(), &mut attempt.connection_config);
+        attempt.store(&app, &credentials).await
+    };
+    operation.attempt(connect).await
 }

@@ -47,9 +47,13 @@ pub async fn connect_signature(
     PathTree(path): PathTree,
     JsonBody(body): JsonBody,
 ) -> Result<Json<ConnectionIds>, ApiError> {
-    let Submitted { username, password } = read_object(body.as_ref(), Submitted::read).in_body()?;
-    let attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::Signature, Legacy::No).await?;
-    let credentials = sign_username(&app, &attempt.integration, &username, &password)
-        .map_err(|error| ApiError::bad_request(error.kind, error.message))?;
-    attempt.verify_and_store(&app, &credentials).await.map_err(with_legacy_test_failure)
+    let operation = caller.operation.clone();
+    let connect = async {
+        let Submitted { username, password } = read_object(body.as_ref(), Submitted::read).in_body()?;
+        let attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::Signature, Legacy::No).await?;
+        let credentials = sign_username(&app, &attempt.integration, &username, &password)
+            .map_err(|error| ApiError::bad_request(error.kind, error.message))?;
+        attempt.verify_and_store(&app, &credentials).await.map_err(with_legacy_test_failure)
+    };
+    operation.attempt(connect).await
 }

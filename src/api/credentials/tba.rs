@@ -29,9 +29,13 @@ pub async fn connect_tba(
     PathTree(path): PathTree,
     JsonBody(body): JsonBody,
 ) -> Result<Json<ConnectionIds>, ApiError> {
-    let credentials = read_object(body.as_ref(), read_tba).in_body()?;
-    let attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::Tba, Legacy::No).await?;
-    attempt.verify_and_store(&app, &credentials).await
+    let operation = caller.operation.clone();
+    let connect = async {
+        let credentials = read_object(body.as_ref(), read_tba).in_body()?;
+        let attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::Tba, Legacy::No).await?;
+        attempt.verify_and_store(&app, &credentials).await
+    };
+    operation.attempt(connect).await
 }
 
 fn read_tba(body: &mut ObjectReader<'_>) -> Credentials {

@@ -66,18 +66,22 @@ pub async fn connect_two_step(
     PathTree(path): PathTree,
     JsonBody(body): JsonBody,
 ) -> Result<Json<ConnectionIds>, ApiError> {
-    let Submitted { mut fields, options } = read_object(body.as_ref(), Submitted::read).in_body()?;
-    let mut attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::TwoStep, Legacy::No).await?;
-    if let Some(provider) = attempt.integration.provider.as_deref() {
-        fields = two_step::with_defaults(provider, &fields);
-        let mut seen = fields.clone();
-        seen.extend(two_step::operator_fields(&attempt.integration, provider));
-        attempt.check_fields(|provider| &provider.credentials, &seen)?;
-        attempt.check_fields(|provider| &provider.assertion_option, &options)?;
-    }
-    let logged_in =
-        two_step::log_in(&app, &attempt.integration, &fields, &options, &attempt.connection_config).await;
-    let logged_in = logged_in.map_err(token_error)?;
-    attempt.connection_config.extend(logged_in.connection_config);
-    attempt.store(&app, &logged_in.credentials).await
+    let operation = caller.operation.clone();
+    let connect = async {
+        let Submitted { mut fields, options } = read_object(body.as_ref(), Submitted::read).in_body()?;
+        let mut attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::TwoStep, Legacy::No).await?;
+        if let Some(provider) = attempt.integration.provider.as_deref() {
+            fields = two_step::with_defaults(provider, &fields);
+            let mut seen = fields.clone();
+            seen.extend(two_step::operator_fields(&attempt.integration, provider));
+            attempt.check_fields(|provider| &provider.credentials, &seen)?;
+            attempt.check_fields(|provider| &provider.assertion_option, &options)?;
+        }
+        let logged_in =
+            two_step::log_in(&app, &attempt.integration, &fields, &options, &attempt.connection_config).await;
+        let logged_in = logged_in.map_err(token_error)?;
+        attempt.connection_config.extend(logged_in.connection_config);
+        attempt.store(&app, &logged_in.credentials).await
+    };
+    operation.attempt(connect).await
 }

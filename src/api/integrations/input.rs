@@ -25,6 +25,7 @@ pub struct NewIntegration {
 pub struct Settings {
     pub display_name: Option<String>,
     pub forward_webhooks: Option<bool>,
+    pub accept_unverified_webhooks: Option<bool>,
     pub client: Option<Client>,
     pub integration_config: Option<Values>,
     pub custom: Option<Values>,
@@ -103,6 +104,7 @@ impl Settings {
         Settings {
             display_name: body.optional_text("display_name", &NAME),
             forward_webhooks: body.optional_bool("forward_webhooks"),
+            accept_unverified_webhooks: body.optional_bool("accept_unverified_webhooks"),
             client: body.optional_discriminated("credentials", "type", AuthMode::names(), Client::read),
             integration_config: body.text_map("integration_config", &TextRule::ANY, &CONFIG_VALUE),
             custom: body.text_map("custom", &TextRule::ANY, &TextRule::ANY),

@@ -92,6 +92,8 @@ pub fn apply(
         row.display_name = settings.display_name;
     }
     row.forward_webhooks = settings.forward_webhooks.unwrap_or(row.forward_webhooks);
+    row.accept_unverified_webhooks =
+        settings.accept_unverified_webhooks.unwrap_or(row.accept_unverified_webhooks);
     row.custom = seal_object(&app.cipher, &values)?;
     Ok(())
 }

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::auth::AuthMode;
 use crate::catalog::Provider;
+use crate::crypto::CryptoError;
 use crate::integrations::OpenIntegration;
 use crate::template::COMPONENT;
 use crate::time_format::format_millis_z;
@@ -35,7 +36,13 @@ pub struct IntegrationBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     credentials: Option<Value>,
+    /// What the provider sent to be confirmed there; told with the credentials.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook_verification_token: Option<String>,
     forward_webhooks: bool,
+    /// Absent: false.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    accept_unverified_webhooks: bool,
     #[schema(format = DateTime)]
     created_at: String,
     #[schema(format = DateTime)]
@@ -60,7 +67,9 @@ impl IntegrationBody {
                 .unwrap_or_default(),
             webhook_url: None,
             credentials: None,
+            webhook_verification_token: None,
             forward_webhooks: row.forward_webhooks,
+            accept_unverified_webhooks: row.accept_unverified_webhooks,
             created_at: format_millis_z(row.created_at),
             updated_at: format_millis_z(row.updated_at),
         }
@@ -68,19 +77,33 @@ impl IntegrationBody {
 
     /// Adds the address for the provider's webhooks, null when the provider has none that are understood.
     pub fn with_webhook_url(mut self, app: &App, environment: Uuid, integration: &OpenIntegration) -> Self {
-        let takes_webhooks =
-            integration.provider.as_ref().is_some_and(|provider| provider.webhook_routing_script.is_some());
-        let key = utf8_percent_encode(&self.unique_key, COMPONENT);
-        let url = format!("{}/webhook/{environment}/{key}", app.config.http.server_url);
-        self.webhook_url = Some(if takes_webhooks { Value::String(url) } else { Value::Null });
+        let url = webhook_url(app, environment, integration);
+        self.webhook_url = Some(url.into());
         self
+    }
+
+    /// Adds what the provider of the webhooks wants to have confirmed.
+    pub fn with_verification_token(mut self, app: &App, sealed: Option<&[u8]>) -> Result<Self, CryptoError> {
+        let token = sealed.map(|sealed| app.cipher.open_text(sealed)).transpose()?;
+        self.webhook_verification_token = token.map(|token| token.expose().to_owned());
+        Ok(self)
     }
 
     /// Adds the customer's own client credentials.
     pub fn with_credentials(mut self, integration: &OpenIntegration) -> Self {
-        self.credentials = Some(credentials(integration));
+        self.credentials = Some(shown_credentials(integration));
         self
     }
+}
+
+/// The address for the provider's webhooks, when it has some that are understood or taken as they are.
+pub fn webhook_url(app: &App, environment: Uuid, integration: &OpenIntegration) -> Option<String> {
+    let provider = integration.provider.as_ref();
+    let is_described =
+        provider.is_some_and(|entry| entry.webhook_routing_script.is_some() || entry.webhook.is_some());
+    let key = utf8_percent_encode(&integration.row.unique_key, COMPONENT);
+    let is_taken = is_described || integration.row.accept_unverified_webhooks;
+    is_taken.then(|| format!("{}/webhook/{environment}/{key}", app.config.http.server_url))
 }
 
 fn stored_text<'i>(integration: &'i OpenIntegration, name: &str) -> Option<&'i str> {
@@ -101,7 +124,8 @@ fn preconfigured(provider: &Provider, integration: &OpenIntegration) -> Vec<Stri
     names.filter(|name| stored_text(integration, name).is_some()).cloned().collect()
 }
 
-fn credentials(integration: &OpenIntegration) -> Value {
+/// The customer's own client credentials, secrets included; null where the auth mode has none.
+pub fn shown_credentials(integration: &OpenIntegration) -> Value {
     let Some(mode) = integration.provider.as_ref().and_then(|provider| provider.mode()) else {
         return Value::Null;
     };

@@ -92,6 +92,22 @@ pub const MEANINGS: &[(&str, &str)] = &[
     ("missing_aws_sigv4_role_arn", "The body lacks `role_arn`."),
     ("aws_sigv4_sts_request_failed", "The temporary keys could not be obtained."),
     ("unknown_environment", "There is no such environment."),
+    // Webhooks of providers.
+    ("webhook_invalid_signature", "The signature does not fit, or is of another time."),
+    ("webhook_missing_signature", "The request is not signed."),
+    ("webhook_missing_token", "The request has no token."),
+    ("webhook_invalid_secret", "There is no secret to verify the request with."),
+    ("webhook_invalid_payload", "The body is not what the provider is known to send."),
+    ("webhook_missing_connection_id", "The body names no connection."),
+    ("webhook_missing_nango_connection_id", "The request names no connection."),
+    ("webhook_missing_shop_domain", "The request names no shop."),
+    (
+        "webhook_no_connection_or_existing_installation_id",
+        "No connection waits for the installation, or it was completed before.",
+    ),
+    ("webhook_unknown_provider", "The provider of the integration left the catalog."),
+    ("webhook_in_progress", "The same delivery is being worked on."),
+    ("webhook_completion_failed", "The connection that waited for the event could not be completed."),
     // Environments.
     ("conflict", "The name is taken."),
     ("invalid_is_prod_flag", "The environment `prod` is always one of production."),

@@ -10,12 +10,13 @@ pub enum Tag {
     Environments,
     Proxy,
     Authorization,
+    Webhooks,
     Functions,
     Server,
 }
 
 impl Tag {
-    pub const ALL: [Tag; 9] = [
+    pub const ALL: [Tag; 10] = [
         Tag::Providers,
         Tag::Integrations,
         Tag::Connections,
@@ -23,6 +24,7 @@ impl Tag {
         Tag::Environments,
         Tag::Proxy,
         Tag::Authorization,
+        Tag::Webhooks,
         Tag::Functions,
         Tag::Server,
     ];
@@ -36,6 +38,7 @@ impl Tag {
             Tag::Environments => "Environments",
             Tag::Proxy => "Proxy",
             Tag::Authorization => "Authorization",
+            Tag::Webhooks => "Webhooks",
             Tag::Functions => "Functions",
             Tag::Server => "Server",
         }
@@ -50,6 +53,7 @@ impl Tag {
             Tag::Environments => "Environments, their API keys, variables and signing keys.",
             Tag::Proxy => "Calls to providers with the credentials of a connection.",
             Tag::Authorization => "What browsers call to make a connection.",
+            Tag::Webhooks => "What providers call when something happens there.",
             Tag::Functions => "Integration code. This version runs none and answers 501.",
             Tag::Server => "The server itself.",
         }

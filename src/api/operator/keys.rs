@@ -111,7 +111,7 @@ async fn make(app: &App, owner: KeyOwner, new: Submitted) -> Result<Json<Data<Cr
 }
 
 async fn list(app: &App, owner: KeyOwner) -> Result<Json<Value>, ApiError> {
-    let keys = api_keys::list(&app.db, owner.account_id, owner.environment_id).await?;
+    let keys = api_keys::list(&app.db, owner.account_id, owner.environment_id, app.clock.now()).await?;
     let data: Vec<Value> = keys.iter().map(show).collect();
     Ok(Json(json!({ "data": data })))
 }

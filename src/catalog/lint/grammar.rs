@@ -1,8 +1,8 @@
 //! The keys of the catalog's grammar as data (`docs/CATALOG.md` explains each; `spec` providers, sections 4, 5 and 7).
 
 use self::Kind::{
-    Address, Any, Fields, Flag, Link, ManyOf, Number, OneOf, OneOrMany, Script, Section, Sections, Template,
-    Templates, Text, Texts, TokenAddress, Tree,
+    Address, Any, Fields, Flag, Link, ManyOf, Number, OneOf, OneOrMany, Script, Section, Sections,
+    SectionsByName, Template, Templates, Text, Texts, TokenAddress, Tree, WordOrSections,
 };
 use crate::auth::AuthMode as M;
 
@@ -37,6 +37,10 @@ pub(super) enum Kind {
     Section(&'static [Key]),
     /// A list of such mappings.
     Sections(&'static [Key]),
+    /// Any name to such a mapping.
+    SectionsByName(&'static [Key]),
+    /// A list of such mappings, or one word.
+    WordOrSections(&'static str, &'static [Key]),
     /// Not looked into.
     Any,
 }
@@ -185,7 +189,8 @@ pub(super) const ENTRY: &[Key] = &[
     of("token_request", Any, OAUTH2),
     of("refresh_request", Any, OAUTH2),
     of("then", Any, OAUTH2),
-    // Hooks and incoming webhooks.
+    // Hooks and incoming webhooks. `webhook` is ours.
+    key("webhook", Section(WEBHOOK)),
     key("webhook_routing_script", Script("WebhookRouting")),
     key("webhook_user_defined_secret", Flag),
     key("webhook_allowed_query_params", Texts),
@@ -195,6 +200,8 @@ pub(super) const ENTRY: &[Key] = &[
     key("pre_connection_deletion_script", Script("PreConnectionDeletion")),
     key("credentials_verification_script", Script("CredentialsVerification")),
     key("connection_configuration", Texts),
+    key("post_connection", Sections(HOOK_STEP)),
+    key("pre_deletion", Sections(HOOK_STEP)),
     // Sections.
     key("proxy", Section(PROXY)),
     key("connection_config", Fields),
@@ -207,6 +214,78 @@ pub(super) const ENTRY: &[Key] = &[
     key("pre_connection_creation_script", Any),
     key("proxy_header_authorization", Any),
     key("available_scopes", Texts),
+];
+
+const WEBHOOK: &[Key] = &[
+    key("verify", Sections(CHECK)),
+    key("answers", Sections(REPLY)),
+    key("form_field", Text),
+    key("wrapped_in", Text),
+    key("events", Text),
+    key("skip", Section(CONDITION)),
+    key("connections", WordOrSections("all", MATCH)),
+    key("event_type", OneOrMany),
+    key("event_id", Template),
+    key("payload", OneOf(&["body", "headers"])),
+    key("completes", OneOf(&["approval", "outbound"])),
+];
+
+const CHECK: &[Key] = &[
+    key("signature", Template),
+    key("separator", Text),
+    key("prefix", OneOrMany),
+    key("algorithm", OneOf(ALGORITHMS)),
+    key("encoding", OneOf(&["hex", "base64"])),
+    key("signed", Template),
+    key("key", OneOrMany),
+    key("key_encoding", OneOf(&["utf8", "hex", "base64", "sha256"])),
+    key("key_prefix", Text),
+    key("key_document", Section(&[key("url", Template), key("origins", Texts), key("member", Text)])),
+    key("timestamp", Section(TIMESTAMP)),
+    key("jwt", Section(&[key("keys", Link), key("issuer", Text), key("audience", OneOrMany)])),
+    key("optional", Flag),
+];
+
+const ALGORITHMS: &[&str] = &[
+    "hmac-sha1",
+    "hmac-sha256",
+    "hmac-sha512",
+    "sha1",
+    "sha256",
+    "rsa-sha256",
+    "ecdsa-sha256",
+    "ed25519",
+    "token",
+    "jwt",
+];
+
+const TIMESTAMP: &[Key] = &[
+    key("value", Template),
+    key("prefix", Text),
+    key("unit", OneOf(&["seconds", "milliseconds"])),
+    key("tolerance", Number),
+    key("optional", Flag),
+];
+
+const CONDITION: &[Key] = &[key("value", Template), key("equals", Text)];
+
+const REPLY: &[Key] = &[
+    key("when", Section(CONDITION)),
+    key("text", Template),
+    key("json", Any),
+    key("signed", Flag),
+    key("forward", Flag),
+    key("show", Template),
+];
+
+const MATCH: &[Key] = &[
+    key("value", OneOrMany),
+    key("when", Section(CONDITION)),
+    key("pattern", Text),
+    key("form", OneOrMany),
+    key("field", Text),
+    key("decides", Flag),
+    key("missing", OneOf(&["connection_id", "nango_connection_id", "shop_domain"])),
 ];
 
 const PROXY: &[Key] = &[
@@ -247,12 +326,64 @@ const PAGINATE: &[Key] = &[
     key("in_body", Flag),
 ];
 
+const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE", "PROPFIND"];
+
 const VERIFICATION: &[Key] = &[
     key("endpoints", Texts),
-    key("method", OneOf(&["GET", "POST"])),
+    key("method", OneOf(METHODS)),
     key("headers", Templates),
     key("data", Any),
+    key("json", Any),
+    key("form", Tree),
+    key("xml", Tree),
     key("base_url_override", Address),
+    key(
+        "valid_when",
+        Section(&[
+            key("status", Any),
+            key("equals", Tree),
+            key("present", OneOrMany),
+            key("absent", OneOrMany),
+            key("body_lacks", Any),
+        ]),
+    ),
+];
+
+/// A step of `post_connection` or `pre_deletion`. What is wrong in it, the loader tells.
+const HOOK_STEP: &[Key] = &[
+    key("when", Section(HOOK_CONDITION)),
+    key("unless", Section(HOOK_CONDITION)),
+    of("during_sign_in", Flag, &[M::Custom]),
+    key(
+        "request",
+        Section(&[
+            key("method", OneOf(METHODS)),
+            key("url", Text),
+            key("headers", Templates),
+            key("json", Any),
+            key("form", Tree),
+            key("without_credentials", Flag),
+        ]),
+    ),
+    key("source", OneOf(&["answer", "picked", "jwt", "raw_token", "credentials", "config"])),
+    key("select", Section(&[key("path", Text), key("pick", Any)])),
+    key("set", SectionsByName(HOOK_VALUE)),
+    key("set_metadata", SectionsByName(HOOK_VALUE)),
+    key("unset", Texts),
+    key("overwrite", Flag),
+];
+
+const HOOK_CONDITION: &[Key] =
+    &[key("unset", OneOrMany), key("set", OneOrMany), key("equals", Tree), key("contains", Templates)];
+
+const HOOK_VALUE: &[Key] = &[
+    key("path", OneOrMany),
+    key("value", Template),
+    key("succeeded", Flag),
+    key("as", OneOf(&["string", "number", "boolean", "token"])),
+    key("last_path_segment", Flag),
+    key("after", Text),
+    key("hash", OneOf(&["email_v1"])),
 ];
 
 const STEP: &[Key] = &[
@@ -307,7 +438,9 @@ pub(super) fn every_key() -> Vec<String> {
     fn collect(prefix: &str, keys: &[Key], into: &mut Vec<String>) {
         for key in keys {
             into.push(format!("{prefix}{}", key.name));
-            if let Section(inner) | Sections(inner) = key.kind {
+            if let Section(inner) | Sections(inner) | SectionsByName(inner) | WordOrSections(_, inner) =
+                key.kind
+            {
                 collect(&format!("{prefix}{}.", key.name), inner, into);
             }
         }

@@ -46,10 +46,17 @@ fn check_value<'v>(kind: Kind, value: &'v Value, path: &mut Vec<&'v str>, notes:
     }
     match (kind, value) {
         (Kind::Section(keys), Value::Object(members)) => check_section(keys, members.iter(), path, notes),
-        (Kind::Sections(keys), Value::Array(items)) => {
+        (Kind::Sections(keys) | Kind::WordOrSections(_, keys), Value::Array(items)) => {
             items.iter().filter_map(Value::as_object).for_each(|members| {
                 check_section(keys, members.iter(), path, notes);
             });
+        }
+        (Kind::SectionsByName(keys), Value::Object(named)) => {
+            for (name, section) in named {
+                path.push(name);
+                check_value(Kind::Section(keys), section, path, notes);
+                path.pop();
+            }
         }
         (Kind::Fields, Value::Object(fields)) => {
             for (name, field) in fields {
@@ -103,8 +110,11 @@ fn wrong_kind(kind: Kind, value: &Value) -> Option<&'static str> {
         Kind::Texts | Kind::ManyOf(_) => (is_texts, "a list of texts"),
         Kind::OneOrMany => (is_text || is_texts, "a text or a list of texts"),
         Kind::Templates => (are_texts, "a mapping of names to texts"),
-        Kind::Tree | Kind::Section(_) | Kind::Fields => (value.is_object(), "a mapping"),
+        Kind::Tree | Kind::Section(_) | Kind::SectionsByName(_) | Kind::Fields => {
+            (value.is_object(), "a mapping")
+        }
         Kind::Sections(_) => (value.is_array(), "a list of mappings"),
+        Kind::WordOrSections(word, _) => (value == word, "a list of mappings, or the one known word"),
     };
     (!is_right).then_some(expected)
 }

@@ -12,7 +12,7 @@ use crate::auth::AuthMode;
 use crate::template::Template;
 
 /// Where templates stand, apart from steps.
-const PLACES: [(&[&str], Place); 21] = [
+const PLACES: [(&[&str], Place); 24] = [
     (&["authorization_url"], Place::Address),
     (&["token_url"], Place::Address),
     (&["refresh_url"], Place::Address),
@@ -34,7 +34,12 @@ const PLACES: [(&[&str], Place); 21] = [
     (&["proxy", "body"], Place::Proxy),
     (&["proxy", "verification", "endpoints"], Place::Proxy),
     (&["proxy", "verification", "headers"], Place::Proxy),
+    (&["proxy", "verification", "json"], Place::Hook),
+    (&["proxy", "verification", "form"], Place::Hook),
+    (&["proxy", "verification", "xml"], Place::Hook),
 ];
+
+const HOOKS: [&str; 2] = ["post_connection", "pre_deletion"];
 
 pub(super) fn check(entry: &Entry<'_>, notes: &mut Notes) {
     let namespace = Namespace::new(entry);
@@ -49,6 +54,15 @@ pub(super) fn check(entry: &Entry<'_>, notes: &mut Notes) {
         for key in ["token_url", "token_params", "token_headers"] {
             if let Some(value) = step.get(key) {
                 check_tree(value, &mut vec!["additional_steps"], Place::Step(number + 1), &namespace, notes);
+            }
+        }
+    }
+    for hook in HOOKS {
+        for step in entry.at(&[hook]).and_then(Value::as_array).into_iter().flatten() {
+            for key in ["request", "select", "set", "set_metadata"] {
+                if let Some(value) = step.get(key) {
+                    check_tree(value, &mut vec![hook, key], Place::Hook, &namespace, notes);
+                }
             }
         }
     }
@@ -87,7 +101,10 @@ fn check_text(text: &str, path: &[&str], place: Place, namespace: &Namespace<'_>
             return;
         }
     };
-    check_braces(&template, path, notes);
+    // Queries of GraphQL are full of braces.
+    if place != Place::Hook {
+        check_braces(&template, path, notes);
+    }
     let names: BTreeSet<&str> = template.names().collect();
     for name in names {
         report(name, namespace.meaning(name, place), path, place, notes);
@@ -132,7 +149,8 @@ fn check_unused(entry: &Entry<'_>, notes: &mut Notes) {
     let has_hook =
         ["post_connection_script", "credentials_verification_script", "pre_connection_deletion_script"]
             .iter()
-            .any(|key| entry.text(&[key]).is_some_and(|name| !name.is_empty()));
+            .any(|key| entry.text(&[key]).is_some_and(|name| !name.is_empty()))
+            || HOOKS.iter().any(|key| entry.at(&[key]).is_some());
     // These modes read fields by name.
     let reads_by_name = matches!(
         entry.mode,

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+
 use super::note::{Entry, suggestion};
 use crate::auth::AuthMode;
 
@@ -19,6 +21,8 @@ pub(super) enum Place {
     Step(usize),
     /// Headers, query, body and verification of proxied calls.
     Proxy,
+    /// Steps around a connection, which know what earlier ones found.
+    Hook,
 }
 
 /// What a name stands for.
@@ -74,6 +78,8 @@ impl<'a> Namespace<'a> {
         let mut credentials: BTreeSet<&str> =
             names("credentials").chain(names("integration_config")).collect();
         credentials.extend(entry.mode.map_or(&[][..], stored_names));
+        let steps = entry.at(&["post_connection"]).and_then(Value::as_array).into_iter().flatten();
+        config.extend(steps.flat_map(set_names));
         let script = entry.text(&["post_connection_script"]).unwrap_or_default();
         let installs = matches!(entry.mode, Some(AuthMode::App | AuthMode::Custom | AuthMode::InstallPlugin));
         Namespace {
@@ -91,7 +97,10 @@ impl<'a> Namespace<'a> {
         match name.split_once('.') {
             Some(("connectionConfig", field)) => self.config_meaning(field),
             Some(("credentials", field)) => self.credential_meaning(field, mode, place),
-            Some(("metadata", _)) if matches!(place, Place::Base | Place::Proxy) => Meaning::Known,
+            Some(("metadata", _)) if matches!(place, Place::Base | Place::Proxy | Place::Hook) => {
+                Meaning::Known
+            }
+            Some(("answer" | "picked" | "jwt" | "raw_token", _)) if place == Place::Hook => Meaning::Known,
             Some(("assertionOption", field)) if place == Place::Assertion && has(&self.options, field) => {
                 Meaning::Known
             }
@@ -127,7 +136,7 @@ impl<'a> Namespace<'a> {
             Place::Parameters | Place::Assertion | Place::Step(_) => {
                 has(&self.credentials, name) || self.has_open_credentials || GRANT.contains(&name)
             }
-            Place::Base | Place::Proxy => {
+            Place::Base | Place::Proxy | Place::Hook => {
                 let is_token = name == "accessToken" && has_token(mode);
                 let is_client = matches!(name, "clientId" | "clientSecret" | "connection_id");
                 is_token
@@ -150,6 +159,11 @@ impl<'a> Namespace<'a> {
         let otherwise = format!("{mode} knows here: {}, and `connectionConfig.<field>`.", known.join(", "));
         Meaning::Nothing(suggestion(name, known, otherwise))
     }
+}
+
+/// What a step puts into the connection config.
+fn set_names(step: &Value) -> impl Iterator<Item = &str> {
+    step.get("set").and_then(Value::as_object).into_iter().flatten().map(|(name, _)| name.as_str())
 }
 
 /// Is `name`, or the first part of it, among the names?

@@ -74,6 +74,31 @@ fn keys_are_judged() {
 }
 
 #[test]
+fn webhook_sections_are_judged() {
+    let check = |rest: &str| format!("auth_mode: NONE\nwebhook: {{verify: [{{{rest}}}]}}");
+    let cases: [(String, &[&str]); 6] = [
+        (check("signature: '${header.x}', algorithm: hmac-sha256, key: '${webhookSecret}'"), &[]),
+        (
+            check("signature: '${headers.x}', algorithm: hmac-sha256"),
+            &["5 placeholder webhook.verify.signature", "5 !missing-key webhook.verify"],
+        ),
+        (check("signature: '${header.x}', algorithm: jwt"), &["5 !missing-key webhook.verify"]),
+        (
+            check("signature: '${header.x}', algorithm: sha256, key: k, signed: '${timestamp}'"),
+            &["5 verification webhook.verify"],
+        ),
+        (
+            check("signature: '${header.x}', algorithm: token, key: k, tolerence: 5"),
+            &["5 unknown-key webhook.verify.tolerence", "5 !refused webhook.verify"],
+        ),
+        ("auth_mode: NONE\nwebhook: {connections: all, payload: headers}".to_owned(), &[]),
+    ];
+    for (keys, expected) in cases {
+        assert_eq!(findings(&keys), expected, "{keys}");
+    }
+}
+
+#[test]
 fn placeholders_are_judged() {
     let proxy =
         |rest: &str| format!("auth_mode: API_KEY\ncredentials: {{apiKey: {{title: K}}}}\nproxy:\n  {rest}");
@@ -189,6 +214,36 @@ fn sources_that_cannot_be_read_are_findings() {
         assert_eq!(lines(&run(text)), ["- !unreadable"], "{text}");
     }
     assert_eq!(lines(&run("")), Vec::<String>::new());
+}
+
+#[test]
+fn hooks_are_judged() {
+    let hook = |step: &str| {
+        format!("auth_mode: NONE\nproxy: {{base_url: 'https://a'}}\npost_connection:\n  - {step}")
+    };
+    let check = |keys: &str| {
+        format!(
+            "auth_mode: BASIC\nproxy:\n  base_url: https://a\n  verification: {{endpoints: [/me], {keys}}}"
+        )
+    };
+    for (keys, rules) in [
+        (hook("{request: {url: /me}, set: {id: {path: id}}}"), &[][..]),
+        (hook("{request: {url: '/me/${answer.id}', method: POST, json: {query: '{ a { b } }'}}}"), &[]),
+        (hook("{request: {url: /me}, sets: {id: {path: id}}}"), &["!refused", "unknown-key"]),
+        (hook("{request: {url: /me, method: FETCH}}"), &["!refused", "unknown-value"]),
+        (hook("{set: {id: {pat: id}}}"), &["!refused", "unknown-key"]),
+        (hook("{request: {url: 'https://${connectionConfig.a}.b'}}"), &["!refused", "undeclared-field"]),
+        (hook("{request: {url: '/me/${anwser.id}'}}"), &["placeholder"]),
+        (hook("{when: {unset: id}}"), &["!refused"]),
+        (check("valid_when: {status: [200], body_lacks: [no]}"), &[]),
+        (check("valid_when: {stauts: [200]}"), &["!refused"]),
+    ] {
+        let mut found: Vec<String> =
+            findings(&keys).iter().filter_map(|line| line.split(' ').nth(1).map(str::to_owned)).collect();
+        found.sort();
+        found.dedup();
+        assert_eq!(found, rules, "{keys}: {:?}", findings(&keys));
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
+use p256::elliptic_curve::sec1::ToSec1Point;
 use ring::hmac;
 use ring::rand::SystemRandom;
 use ring::signature::{
@@ -205,24 +206,56 @@ fn elliptic(curve: &'static EcdsaSigningAlgorithm, size: usize, der: &[u8]) -> O
     if let Ok(pair) = EcdsaKeyPair::from_pkcs8(curve, der, &random) {
         return Some(pair);
     }
-    let (private, public) = sec1(der)?;
+    let (private, public) = sec1(unwrap_pkcs8(der).unwrap_or(der))?;
     // Some writers drop leading zeros of the number.
     let missing = size.checked_sub(private.len())?;
     let private = Zeroizing::new([&vec![0; missing], private].concat());
-    EcdsaKeyPair::from_private_key_and_public_key(curve, &private, public, &random).ok()
+    let public = match public {
+        Some(public) => public.to_vec(),
+        None => public_half(size, &private, der)?,
+    };
+    EcdsaKeyPair::from_private_key_and_public_key(curve, &private, &public, &random).ok()
 }
 
-/// Both halves of an `ECPrivateKey` (RFC 5915, section 3): SEQUENCE { 1, OCTET STRING, [0] curve, [1] BIT STRING }.
-fn sec1(der: &[u8]) -> Option<(&[u8], &[u8])> {
+/// The public half of a key that came without it. Only the name of its curve says which one the number belongs to.
+fn public_half(size: usize, private: &[u8], der: &[u8]) -> Option<Vec<u8>> {
+    // RFC 5480, section 2.1.1.1, as DER.
+    const P256: &[u8] = &[0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+    const P384: &[u8] = &[0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22];
+    let names = |curve: &[u8]| der.windows(curve.len()).any(|window| window == curve);
+    match size {
+        32 if names(P256) => {
+            let key = p256::SecretKey::from_slice(private).ok()?;
+            Some(key.public_key().to_sec1_point(false).as_bytes().to_vec())
+        }
+        48 if names(P384) => {
+            let key = p384::SecretKey::from_slice(private).ok()?;
+            Some(key.public_key().to_sec1_point(false).as_bytes().to_vec())
+        }
+        _ => None,
+    }
+}
+
+/// The key inside PKCS#8 (RFC 5958, section 2): SEQUENCE { 0, SEQUENCE { algorithm }, OCTET STRING }.
+fn unwrap_pkcs8(der: &[u8]) -> Option<&[u8]> {
+    let (content, _) = element(der, 0x30)?;
+    let (_, rest) = element(content, 0x02)?;
+    let (_, rest) = element(rest, 0x30)?;
+    Some(element(rest, 0x04)?.0)
+}
+
+/// The halves of an `ECPrivateKey` (RFC 5915, section 3): SEQUENCE { 1, OCTET STRING, [0] curve, [1] BIT STRING }, where the
+/// last two may be missing.
+fn sec1(der: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     let (content, _) = element(der, 0x30)?;
     let (_, rest) = element(content, 0x02)?;
     let (private, mut rest) = element(rest, 0x04)?;
     if let Some((_, after)) = element(rest, 0xa0) {
         rest = after;
     }
-    let (wrapped, _) = element(rest, 0xa1)?;
+    let Some((wrapped, _)) = element(rest, 0xa1) else { return Some((private, None)) };
     let (bits, _) = element(wrapped, 0x03)?;
-    Some((private, bits.strip_prefix(&[0])?))
+    Some((private, Some(bits.strip_prefix(&[0])?)))
 }
 
 /// The content of the DER element at the start, and what follows it.
@@ -242,13 +275,17 @@ fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
 #[cfg(test)]
 mod tests {
     use base64::engine::general_purpose::STANDARD;
-    use ring::signature::{ECDSA_P256_SHA256_FIXED, KeyPair, UnparsedPublicKey};
+    use ring::signature::{ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, KeyPair, UnparsedPublicKey};
 
     use super::*;
 
     /// Test keys, the same one in two wrappings; nothing trusts them.
     const EC_PKCS8: &str = include_str!("testdata/ec_pkcs8.pem");
     const EC_SEC1: &str = include_str!("testdata/ec_sec1.pem");
+    const EC_SEC1_BARE: &str = include_str!("testdata/ec_sec1_bare.pem");
+    const EC_PKCS8_BARE: &str = include_str!("testdata/ec_pkcs8_bare.pem");
+    const EC384_BARE: &str = include_str!("testdata/ec384_bare.pem");
+    const EC384_PUBLIC: &str = include_str!("testdata/ec384_public.hex");
     const RSA_PKCS1: &str = include_str!("testdata/rsa_pkcs1.pem");
     const RSA_PKCS8: &str = include_str!("testdata/rsa_pkcs8.pem");
 
@@ -293,6 +330,24 @@ mod tests {
             let signed = SigningKey::private(key, Algorithm::Es256).unwrap().sign(b"message").unwrap();
             public.verify(b"message", &signed).unwrap();
         }
+    }
+
+    /// Written by OpenSSL with `-conv_form` and `no_public`: the same keys with and without their public half.
+    #[test]
+    fn elliptic_keys_need_not_have_their_public_half() {
+        for (key, curve, verify, algorithm) in [
+            (EC_SEC1_BARE, &ECDSA_P256_SHA256_FIXED_SIGNING, &ECDSA_P256_SHA256_FIXED, Algorithm::Es256),
+            (EC_PKCS8_BARE, &ECDSA_P256_SHA256_FIXED_SIGNING, &ECDSA_P256_SHA256_FIXED, Algorithm::Es256),
+        ] {
+            let whole =
+                EcdsaKeyPair::from_pkcs8(curve, &der(EC_PKCS8, 0).unwrap(), &SystemRandom::new()).unwrap();
+            let signed = SigningKey::private(key, algorithm).unwrap().sign(b"message").unwrap();
+            UnparsedPublicKey::new(verify, whole.public_key()).verify(b"message", &signed).unwrap();
+            assert_eq!(signature(key, Algorithm::Es384).err(), Some(KeyError::WrongKind(Algorithm::Es384)));
+        }
+        let signed = SigningKey::private(EC384_BARE, Algorithm::Es384).unwrap().sign(b"message").unwrap();
+        let public = hex::decode(EC384_PUBLIC.trim()).unwrap();
+        UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, public).verify(b"message", &signed).unwrap();
     }
 
     /// RFC 4231, test case 2.

@@ -1,15 +1,17 @@
 //! How connections of each auth mode are made, refreshed and used, over the public routes.
 
+use axum::response::Response;
 use hitchpost::auth::AuthMode;
-use hitchpost::catalog::{Provider, TokenAuthMethod};
-use hitchpost::connections::{NewConnection, establish};
+use hitchpost::catalog::{BodyFormat, Provider, TokenAuthMethod};
 use hitchpost::db::connections::{self as rows, Connection};
-use hitchpost::db::{environments, integrations};
+use hitchpost::db::integrations;
+use hitchpost::oauth::xml::write_xml;
 use serde_json::{Map, Value, json};
 use url::{Url, form_urlencoded};
 
-use super::{Step, has_template, inputs, refuse_unresolved, stored};
+use super::{Step, has_template, inputs, refuse_unresolved};
 use crate::support::internet::{Internet, Sent};
+use crate::support::target::answer;
 use crate::support::{Client, Reply, TestApp};
 
 const MCP_METADATA: &str = "/.well-known/oauth-authorization-server";
@@ -36,8 +38,6 @@ enum Arm {
     Popup,
     /// A JSON route and its body.
     Form(&'static str, Value),
-    /// The sign-in of this mode is not here yet, or cannot be driven: the connection is stored as if it had happened.
-    Stored,
 }
 
 type Failed = (Step, String);
@@ -59,7 +59,13 @@ impl Visit<'_> {
     fn arm(&self) -> Arm {
         let entry = self.provider;
         match self.mode() {
-            AuthMode::OAuth2 | AuthMode::McpOAuth2 | AuthMode::McpOAuth2Generic => Arm::Popup,
+            AuthMode::OAuth1
+            | AuthMode::OAuth2
+            | AuthMode::McpOAuth2
+            | AuthMode::McpOAuth2Generic
+            | AuthMode::App
+            | AuthMode::Custom
+            | AuthMode::InstallPlugin => Arm::Popup,
             AuthMode::ApiKey => Arm::Form("/api-auth/api-key", json!({"apiKey": self.typed("apiKey")})),
             AuthMode::Basic => {
                 let body = json!({"username": self.typed("username"), "password": self.typed("password")});
@@ -73,17 +79,37 @@ impl Visit<'_> {
                 }
                 Arm::Form("/oauth2/auth", body)
             }
-            AuthMode::OAuth1
-            | AuthMode::Custom
-            | AuthMode::App
-            | AuthMode::Tba
-            | AuthMode::Jwt
-            | AuthMode::Bill
-            | AuthMode::TwoStep
-            | AuthMode::Signature
-            | AuthMode::InstallPlugin
-            | AuthMode::AwsSigV4 => Arm::Stored,
+            AuthMode::TwoStep => {
+                let mut body = self.typed_all();
+                let options = inputs::typed(entry, &entry.assertion_option);
+                body.insert("assertionOption".to_owned(), options.into());
+                Arm::Form("/auth/two-step", body.into())
+            }
+            AuthMode::Jwt => Arm::Form("/auth/jwt", self.typed_all().into()),
+            AuthMode::Signature => {
+                let body = json!({"username": self.typed("username"), "password": self.typed("password")});
+                Arm::Form("/auth/signature", body)
+            }
+            AuthMode::Bill => {
+                let body =
+                    json!({"username": "u", "password": "p", "organization_id": "o", "dev_key": "dev-key-1"});
+                Arm::Form("/auth/bill", body)
+            }
+            AuthMode::Tba => {
+                Arm::Form("/auth/tba", json!({"token_id": "token-1", "token_secret": "secret-1"}))
+            }
+            AuthMode::AwsSigV4 => Arm::Form("/auth/aws-sigv4", json!({"role_arn": self.typed("role_arn")})),
         }
+    }
+
+    /// Whether getting the first credentials of this mode means asking somebody for them.
+    fn asks_for_tokens(&self) -> bool {
+        let mode = self.mode();
+        matches!(mode, AuthMode::OAuth2Cc | AuthMode::TwoStep | AuthMode::Bill | AuthMode::AwsSigV4)
+    }
+
+    fn typed_all(&self) -> Map<String, Value> {
+        inputs::typed(self.provider, &self.provider.credentials)
     }
 
     fn typed(&self, name: &str) -> String {
@@ -94,7 +120,7 @@ impl Visit<'_> {
     /// Makes a connection.
     pub async fn connect(&self) -> Result<Connected, Failed> {
         let connect = |problem: String| (Step::Connect, problem);
-        self.internet.answer_with(answers(self.provider));
+        self.internet.answer_as(answers(self.provider));
         self.create_integration().await.map_err(connect)?;
         let (is_authorized, asked) = match self.arm() {
             Arm::Popup => {
@@ -108,11 +134,7 @@ impl Visit<'_> {
                 expect(200, &reply).map_err(|problem| (Step::Token, problem))?;
                 let sent = self.internet.take();
                 refuse_unresolved(&sent).map_err(|problem| (Step::Token, problem))?;
-                (false, self.mode() == AuthMode::OAuth2Cc && !sent.is_empty())
-            }
-            Arm::Stored => {
-                self.store().await;
-                (false, false)
+                (false, self.asks_for_tokens() && !sent.is_empty())
             }
         };
         let connection =
@@ -123,8 +145,7 @@ impl Visit<'_> {
     async fn create_integration(&self) -> Result<(), String> {
         let mut body = json!({"provider": self.provider.name, "unique_key": self.provider.name});
         let client = json!({"client_id": "client-1", "client_secret": "secret-1"});
-        let key = "-----BEGIN RSA PRIVATE KEY-----\nTUlJ\n-----END RSA PRIVATE KEY-----";
-        let app = json!({"app_id": "7", "app_link": "http://example.com/apps/acme", "private_key": key});
+        let app = json!({"app_id": "7", "app_link": APP_LINK, "private_key": inputs::RSA_KEY});
         let (client, app) = match self.mode() {
             AuthMode::OAuth1 | AuthMode::OAuth2 | AuthMode::Tba => (Some(client), None),
             // Where servers register themselves, this one does.
@@ -145,6 +166,9 @@ impl Visit<'_> {
             body["integration_config"] =
                 inputs::typed(self.provider, &self.provider.integration_config).into();
         }
+        if self.mode() == AuthMode::InstallPlugin {
+            body["custom"] = json!({"app_link": APP_LINK, "username": "plugin-1", "password": "password-1"});
+        }
         let reply = self.app.client().post("/integrations", body).send().await;
         expect(200, &reply)?;
         refuse_unresolved(&self.internet.take())
@@ -163,12 +187,26 @@ impl Visit<'_> {
         // Some providers want the parameters behind a fragment.
         let behind = url.fragment().and_then(|fragment| fragment.split_once('?')).map(|(_, query)| query);
         let query = behind.or(url.query()).unwrap_or_default();
-        let state =
-            form_urlencoded::parse(query.as_bytes()).find(|(name, _)| STATES.contains(&name.as_ref()));
+        // OAuth 1 has no state of its own: it travels inside the callback's address.
+        let callback = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "oauth_callback");
+        let inner = callback.and_then(|(_, callback)| Url::parse(&callback).ok()).unwrap_or(url.clone());
+        let inner = inner.query().unwrap_or_default().to_owned();
+        let mut parameters =
+            form_urlencoded::parse(query.as_bytes()).chain(form_urlencoded::parse(inner.as_bytes()));
+        let state = parameters.find(|(name, _)| STATES.contains(&name.as_ref()));
         let (named, state) = state.ok_or_else(|| format!("no state in {location}"))?;
-        let mut back = Url::parse("http://hitchpost.test/oauth/callback").expect("a URL");
-        let code = &self.provider.authorization_code_param_in_callback;
-        back.query_pairs_mut().append_pair(&named, &state).append_pair(code, "code-1");
+        let is_installation = self.mode() == AuthMode::App;
+        let route = if is_installation { "app-auth/connect" } else { "oauth/callback" };
+        let mut back = Url::parse(&format!("http://hitchpost.test/{route}")).expect("a URL");
+        back.query_pairs_mut().append_pair(&named, &state);
+        let brought: &[(&str, &str)] = match self.mode() {
+            AuthMode::App => &[("installation_id", "7")],
+            AuthMode::Custom => &[("code", "code-1"), ("installation_id", "7")],
+            AuthMode::OAuth1 => &[("oauth_token", "access-token-1"), ("oauth_verifier", "verifier-1")],
+            AuthMode::InstallPlugin => &[],
+            _ => &[(&self.provider.authorization_code_param_in_callback, "code-1")],
+        };
+        back.query_pairs_mut().extend_pairs(brought);
         for name in &self.provider.redirect_uri_metadata {
             let field = self.provider.connection_config.get(name).cloned().unwrap_or_default();
             back.query_pairs_mut().append_pair(name, &inputs::plausible(self.provider, name, &field));
@@ -185,7 +223,12 @@ impl Visit<'_> {
         expect(200, &reply)?;
         let sent = self.internet.take();
         refuse_unresolved(&sent)?;
-        if sent.is_empty() { Err("no token was asked for".to_owned()) } else { Ok(true) }
+        match (self.mode(), sent.is_empty()) {
+            // The operator gave the credentials; nobody is asked for a token.
+            (AuthMode::InstallPlugin, _) => Ok(false),
+            (_, true) => Err("no token was asked for".to_owned()),
+            (_, false) => Ok(true),
+        }
     }
 
     /// A route of this entry's integration with what the end user typed.
@@ -203,20 +246,6 @@ impl Visit<'_> {
         format!("{route}/{}?{}", self.provider.name, query.finish())
     }
 
-    async fn store(&self) {
-        let app = &self.app.app;
-        let key = &self.provider.name;
-        let environment =
-            environments::find(&app.db, self.app.environment_id).await.expect("the database answers");
-        let integration =
-            hitchpost::integrations::find(app, self.app.environment_id, key).await.expect("readable");
-        let credentials = stored::credentials(self.provider, self.mode());
-        let config = inputs::submitted(self.provider);
-        let new = NewConnection::from_session("stored", &credentials, config, None);
-        let (environment, integration) = (environment.expect("it exists"), integration.expect("it exists"));
-        establish(app, &environment, &integration, new).await.expect("a connection");
-    }
-
     /// The only connection of this entry's integration.
     async fn connection(&self) -> Option<Connection> {
         let (db, environment) = (&self.app.app.db, self.app.environment_id);
@@ -227,7 +256,19 @@ impl Visit<'_> {
         found.into_iter().next()
     }
 
-    /// Plays the hooks that ask the provider for more after a sign-in.
+    /// Waits for what is asked after a sign-in.
+    ///
+    /// # Errors
+    /// What of a request was not filled in.
+    pub async fn follow_hooks(&self, connection: &Connection) -> Result<(), String> {
+        self.app.hooks_settled(connection.id).await;
+        let sent = self.internet.take();
+        // To this world https does not exist: only the attempt to get there is seen.
+        let sent: Vec<Sent> = sent.into_iter().filter(|sent| sent.method != "CONNECT").collect();
+        refuse_unresolved(&sent)
+    }
+
+    /// Fills in what the provider would have said about the connection.
     pub async fn fill_in_automated(&self, connection: &Connection) {
         let mut missing = inputs::automated(self.provider);
         missing.retain(|name, _| connection.connection_config.get(name).is_none_or(Value::is_null));
@@ -237,10 +278,22 @@ impl Visit<'_> {
         app.forget_connection(connection.id);
     }
 
-    /// Whether connections of this mode are refreshed by asking the provider, as far as that is here.
-    pub fn is_refreshed_here(&self) -> bool {
-        let is_asked = !matches!(self.mode(), AuthMode::ApiKey | AuthMode::Basic | AuthMode::None);
-        is_asked && !matches!(self.arm(), Arm::Stored)
+    /// Whether connections of this mode are renewed.
+    pub fn is_renewed(&self) -> bool {
+        !matches!(
+            self.mode(),
+            AuthMode::ApiKey
+                | AuthMode::Basic
+                | AuthMode::None
+                | AuthMode::OAuth1
+                | AuthMode::Tba
+                | AuthMode::InstallPlugin
+        )
+    }
+
+    /// Whether nobody has to be asked for the new credentials.
+    fn is_signed_here(&self) -> bool {
+        matches!(self.mode(), AuthMode::Jwt | AuthMode::Signature)
     }
 
     /// Insists on new credentials.
@@ -251,7 +304,11 @@ impl Visit<'_> {
         expect(200, &reply)?;
         let sent = self.internet.take();
         refuse_unresolved(&sent)?;
-        if sent.is_empty() { Err("no token was asked for".to_owned()) } else { Ok(()) }
+        if sent.is_empty() && !self.is_signed_here() {
+            Err("no token was asked for".to_owned())
+        } else {
+            Ok(())
+        }
     }
 
     /// Calls the provider's API through the proxy.
@@ -287,21 +344,66 @@ impl Visit<'_> {
 /// The key of the tests of assertions.
 const PRIVATE_JWK: &str = include_str!("../../../src/oauth/test_rsa_jwk.json");
 
-fn answers(provider: &Provider) -> impl Fn(&Sent) -> Value + Send + Sync + use<> {
+const APP_LINK: &str = "http://example.com/apps/acme";
+
+fn answers(provider: &Provider) -> impl Fn(&Sent) -> Response + Send + Sync + use<> {
     let usual = inputs::answer(provider);
-    move |sent| match Url::parse(&sent.url) {
-        Ok(url) if url.path() == MCP_METADATA => json!({
-            "issuer": url.origin().ascii_serialization(),
-            "authorization_endpoint": format!("{}/authorize", url.origin().ascii_serialization()),
-            "token_endpoint": format!("{}/token", url.origin().ascii_serialization()),
-            "registration_endpoint": format!("{}/register", url.origin().ascii_serialization()),
-        }),
-        Ok(url) if url.path().starts_with("/.well-known/oauth-protected-resource") => json!({
-            "resource": url.origin().ascii_serialization(),
-            "authorization_servers": [url.origin().ascii_serialization()],
-        }),
-        _ => usual.clone(),
+    let is_login = provider.mode() == Some(AuthMode::TwoStep);
+    let token_path = provider.token_response.token.clone().filter(|_| is_login).unwrap_or_default();
+    let is_text = is_login && token_path.is_empty();
+    let root = token_path.split('.').next().unwrap_or_default().to_owned();
+    let is_xml = is_login && provider.body_format == Some(BodyFormat::Xml);
+    let is_oauth1 = provider.mode() == Some(AuthMode::OAuth1);
+    let kept = provider.token_response_headers.clone();
+    let role_arn = provider.credentials.get("role_arn").and_then(|field| field.example.clone());
+    let role = role_arn.as_deref().and_then(|arn| arn.rsplit('/').next()).unwrap_or_default().to_owned();
+    move |sent| {
+        let mut headers =
+            vec![("set-cookie", "session=1; Path=/"), ("location", "http://example.com/created/1")];
+        headers.extend(kept.iter().map(|name| (name.as_str(), "kept=1")));
+        let body = match Url::parse(&sent.url) {
+            Ok(url) if url.path() == MCP_METADATA => json!({
+                "issuer": url.origin().ascii_serialization(),
+                "authorization_endpoint": format!("{}/authorize", url.origin().ascii_serialization()),
+                "token_endpoint": format!("{}/token", url.origin().ascii_serialization()),
+                "registration_endpoint": format!("{}/register", url.origin().ascii_serialization()),
+            }),
+            Ok(url) if url.path().starts_with("/.well-known/oauth-protected-resource") => json!({
+                "resource": url.origin().ascii_serialization(),
+                "authorization_servers": [url.origin().ascii_serialization()],
+            }),
+            Ok(_) if sent.body.contains("Action=AssumeRole") => return assumed_role(),
+            Ok(url) if url.query().is_some_and(|query| query.contains("Action=GetCallerIdentity")) => {
+                let arn = format!("arn:aws:sts::123456789012:assumed-role/{role}/hitchpost");
+                json!({"GetCallerIdentityResponse": {"GetCallerIdentityResult": {"Arn": arn}}})
+            }
+            Ok(_) if is_oauth1 => {
+                headers.push(("content-type", "application/x-www-form-urlencoded"));
+                let body =
+                    "oauth_token=access-token-1&oauth_token_secret=secret-1&oauth_callback_confirmed=true";
+                return answer(200, &headers, body);
+            }
+            Ok(_) if is_xml => {
+                headers.push(("content-type", "application/xml"));
+                let document = Map::from_iter([(root.clone(), usual[&root].clone())]);
+                return answer(200, &headers, write_xml(&document));
+            }
+            Ok(_) if is_text => return answer(200, &headers, "access-token-1"),
+            // Of WebDAV, for entries that are asked in its way whether credentials are good.
+            Ok(_) if sent.method == "PROPFIND" => return answer(207, &headers, "<multistatus/>"),
+            _ => usual.clone(),
+        };
+        headers.push(("content-type", "application/json"));
+        answer(200, &headers, body.to_string())
     }
+}
+
+/// https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
+fn assumed_role() -> Response {
+    let body = "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ASIA1</AccessKeyId>\
+        <SecretAccessKey>secret-1</SecretAccessKey><SessionToken>session-1</SessionToken>\
+        <Expiration>2040-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>";
+    answer(200, &[("content-type", "text/xml")], body)
 }
 
 /// # Errors

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use hitchpost::app::SharedApp;
 use hitchpost::clock::Clock;
 use hitchpost::config::Config;
-use hitchpost::db::EnvironmentId;
+use hitchpost::db::{ConnectionRowId, EnvironmentId};
 use hitchpost::environments::{self, EnvironmentKeys, NewEnvironment};
 use hitchpost::rng::Rng;
 use hitchpost::start::{self, Database};
@@ -123,6 +124,19 @@ impl TestApp {
         Client::new(self.url(), Some(keys.api_key.expose().to_owned()))
     }
 
+    /// Waits until what follows a connection has ended, or was put off because the provider is in trouble.
+    pub async fn hooks_settled(&self, connection: ConnectionRowId) {
+        for _ in 0..1000 {
+            let running = "SELECT 1 FROM post_connection_runs WHERE connection_row_id = $1 AND attempts = 0";
+            let running = sqlx::query(running).bind(connection.0).fetch_optional(&self.app.db);
+            if running.await.expect("the database answers").is_none() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("what follows a connection does not end");
+    }
+
     pub fn now(&self) -> DateTime<Utc> {
         self.app.clock.now()
     }
@@ -171,7 +185,10 @@ fn config(settings: TestSettings, data_dir: &TempDir, address: SocketAddr) -> Co
         ("NANGO_ENCRYPTION_KEY".to_owned(), TEST_KEY.to_owned()),
         ("NANGO_SERVER_URL".to_owned(), format!("http://{address}")),
         ("SERVER_PORT".to_owned(), address.port().to_string()),
+        ("HITCHPOST_LANES".to_owned(), test_setting("TEST_LANES").unwrap_or_else(|| "0".to_owned())),
         ("NANGO_OUTBOUND_URL_POLICY".to_owned(), OPEN_POLICY.to_owned()),
+        // Tests share a database, and each has a time of its own.
+        ("HITCHPOST_WEBHOOK_POLL_MS".to_owned(), "0".to_owned()),
         ("NANGO_OUTBOUND_URL_POLICY_OAUTH".to_owned(), OPEN_POLICY.to_owned()),
     ]);
     if let Some(yaml) = settings.catalog {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Client, TestApp};
 
-const ENTRIES: &str = r#"
+pub const ENTRIES: &str = r#"
 acme:
   display_name: Acme CRM
   auth_mode: OAUTH2

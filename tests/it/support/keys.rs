@@ -20,9 +20,13 @@ impl TestApp {
     /// A client with a key of the account, which belongs to no environment. One key for the whole process, because an
     /// account may have only so many.
     pub async fn account_client(&self) -> Client {
+        self.client().with_secret(self.account_secret().await)
+    }
+
+    /// The key of [`Self::account_client`].
+    pub async fn account_secret(&self) -> &'static str {
         let scopes = ["account:*".to_owned()];
-        let secret = ACCOUNT_KEY.get_or_init(|| self.insert(None, KeyKind::Api, &scopes)).await;
-        self.client().with_secret(secret)
+        ACCOUNT_KEY.get_or_init(|| self.insert(None, KeyKind::Api, &scopes)).await
     }
 
     /// A client with a key of the account that has exactly these scopes, written without `account:`.

@@ -278,6 +278,7 @@ pub async fn insert_integration(app: &TestApp, key: &str, custom: Option<&Value>
         app_link: None,
         custom,
         forward_webhooks: true,
+        accept_unverified_webhooks: false,
         created_at: now,
         updated_at: now,
     };

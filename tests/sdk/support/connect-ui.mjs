@@ -121,9 +121,13 @@ export class ConnectUi {
         assert.deepEqual(found, [], what);
     }
 
-    /** Keeps a picture under target/connect-ui. */
+    /** Keeps a picture under target/connect-ui, once everything has come to rest that comes to rest. */
     async picture(name) {
         mkdirSync(pictures, { recursive: true });
+        await this.frame.evaluate(async () => {
+            const moving = document.getAnimations().filter((animation) => animation.effect.getComputedTiming().endTime < 2000);
+            await Promise.allSettled(moving.map((animation) => animation.finished));
+        });
         await this.page.screenshot({ path: join(pictures, `${name}.png`), animations: 'disabled' });
     }
 
@@ -135,20 +139,4 @@ export class ConnectUi {
         const foreign = requests.filter((url) => !/^(data|blob|about):/.test(url) && !/^http:\/\/(127\.0\.0\.1|localhost):/.test(url) && !others.some((other) => url.startsWith(other)));
         assert.deepEqual(foreign, [], 'requests to other hosts');
     }
-}
-
-/** Fakes the popup's half of the server: the socket greets, and ends with `frame(request)` once the popup has arrived. */
-export async function fakePopupRoute(context, frame) {
-    const seen = {};
-    let socket;
-    await context.routeWebSocket(/^ws:\/\/127\.0\.0\.1:\d+\//, (route) => {
-        socket = route;
-        route.send(JSON.stringify({ message_type: 'connection_ack', ws_client_id: '6f7d2d6e-9a0e-4a53-9d35-0a2d0f0e3f0b' }));
-    });
-    await context.route('**/oauth/connect/**', async (route) => {
-        seen.url = new URL(route.request().url());
-        await route.fulfill({ status: 200, contentType: 'text/html', body: '<!doctype html><title>Provider</title><h1>The provider</h1>' });
-        socket.send(JSON.stringify(frame(seen.url)));
-    });
-    return seen;
 }

@@ -7,12 +7,12 @@ import Provider, { errors } from 'oidc-provider';
 import { listen, readBody } from './http.mjs';
 
 /**
- * Starts the provider. `protects` is the address of an MCP server: clients may then register themselves, and tokens are
+ * Starts the provider. With `dashboard` it is one at which people log in: it knows groups and verified addresses. `protects` is the address of an MCP server: clients may then register themselves, and tokens are
  * made out to that server. Browsers reach it as `localhost`, so that it is another site than the server under test
  * (127.0.0.1); the server reaches its token endpoint as 127.0.0.1.
  */
-export async function startOidc({ redirectUris, accessTokenSeconds = 3600, protects }) {
-    const world = new Oidc(redirectUris, accessTokenSeconds, protects);
+export async function startOidc({ redirectUris, accessTokenSeconds = 3600, protects, dashboard = false }) {
+    const world = new Oidc(redirectUris, accessTokenSeconds, protects, dashboard);
     await world.start();
     return world;
 }
@@ -23,13 +23,15 @@ class Oidc {
     #accessTokenSeconds;
     #redirectUris;
     #protects;
+    #dashboard;
 
-    constructor(redirectUris, accessTokenSeconds, protects) {
+    constructor(redirectUris, accessTokenSeconds, protects, dashboard) {
         this.client = { id: 'hitchpost-tests', secret: randomBytes(24).toString('hex') };
         /** How long the token endpoint thinks before it answers. */
         this.tokenDelayMs = 0;
         this.#redirectUris = redirectUris;
         this.#protects = protects;
+        this.#dashboard = dashboard;
         this.#accessTokenSeconds = accessTokenSeconds;
         this.resetCounters();
     }
@@ -73,7 +75,18 @@ class Oidc {
             pkce: { required: () => true },
             scopes: ['openid', 'offline_access', 'email'],
             ttl: { AccessToken: this.#accessTokenSeconds, RefreshToken: 86_400, Grant: 86_400, Session: 3600, Interaction: 600, AuthorizationCode: 60, IdToken: 600 },
-            findAccount: (_ctx, id) => ({ accountId: id, claims: () => ({ sub: id, email: `${id}@example.test` }) })
+            findAccount: (_ctx, id) => ({ accountId: id, claims: () => ({ sub: id, email: `${id}@example.test` }) }),
+            ...(this.#dashboard && this.#people())
+        };
+    }
+
+    /** `support-…` is in the group `support`; the address of `unverified` is not verified. */
+    #people() {
+        const person = (id) => ({ sub: id, name: id, email: `${id}@example.test`, email_verified: id !== 'unverified', groups: id.startsWith('support') ? ['support'] : [] });
+        return {
+            scopes: ['openid', 'email', 'profile', 'groups'],
+            claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name'], groups: ['groups'] },
+            findAccount: (_ctx, id) => ({ accountId: id, claims: () => person(id) })
         };
     }
 

@@ -1,9 +1,11 @@
 //! The whole stage of a test file: the server under test and the fake world around it, closed together at the end.
 
+import { startAws } from './aws.mjs';
 import { testCatalog } from './catalog.mjs';
 import { startGitHub } from './github.mjs';
 import { startHitchpost } from './hitchpost.mjs';
 import { freePort } from './http.mjs';
+import { startModeProvider } from './mode-provider.mjs';
 import { startOauth1 } from './oauth1.mjs';
 import { startOidc } from './oidc.mjs';
 import { startTarget } from './target.mjs';
@@ -11,10 +13,11 @@ import { startTokenServer } from './token-server.mjs';
 import { within } from './until.mjs';
 
 /**
- * `oidc`, `oauth1`, `tokens` and `github` ask for those servers, `oidc` may carry `{accessTokenSeconds}`; `mcp` lets the oidc
- * server guard the target's `/mcp`; `providers` are more catalog entries; the rest goes to the server under test.
+ * `oidc`, `oauth1`, `tokens`, `github`, `aws` and `modes` ask for those servers, `oidc` may carry `{accessTokenSeconds}`; `mcp`
+ * lets the oidc server guard the target's `/mcp`; `providers` makes more catalog entries from the world; the rest goes to the
+ * server under test.
  */
-export async function startWorld({ oidc = false, oauth1 = false, tokens = false, github = false, mcp = false, providers = {}, ...options } = {}) {
+export async function startWorld({ oidc = false, oauth1 = false, tokens = false, github = false, aws = false, modes = false, mcp = false, providers = () => ({}), env = {}, ...options } = {}) {
     const closers = [];
     const keep = (thing) => {
         closers.push(() => within(`${thing.constructor.name} to close`, (thing.stop ?? thing.close).call(thing), 30_000));
@@ -34,7 +37,10 @@ export async function startWorld({ oidc = false, oauth1 = false, tokens = false,
         if (oidc) world.oidc = keep(await startOidc({ redirectUris: [`http://127.0.0.1:${port}/oauth/callback`], protects: mcp && `${world.target.url}/mcp`, ...oidc }));
         if (mcp) world.target.issuer = world.oidc.issuer;
         if (github) world.github = keep(await startGitHub({ serverUrl: `http://127.0.0.1:${port}` }));
-        world.server = keep(await startHitchpost({ catalog: { ...testCatalog(world), ...providers }, port, ...options }));
+        if (modes) world.modes = keep(await startModeProvider({ serverUrl: `http://127.0.0.1:${port}` }));
+        if (aws) world.aws = keep(await startAws());
+        const wanted = { ...world.modes?.env, ...(aws && { AWS_ENDPOINT_URL_STS: world.aws.url }), ...env };
+        world.server = keep(await startHitchpost({ catalog: { ...testCatalog(world), ...providers(world) }, port, env: wanted, ...options }));
         world.sdk = world.server.sdk;
         world.target.acceptsToken = async (token) => Boolean((await world.oidc?.accepts(token)) || world.tokens?.accepts(token));
         return world;

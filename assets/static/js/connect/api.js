@@ -11,8 +11,9 @@ export class ApiFailure extends Error {
         this.reason = error.reason;
     }
 
+    /** No answer, or one of something that stands before the server: its own have codes. */
     get isUnreachable() {
-        return this.status === 0 || this.status >= 502;
+        return this.status === 0 || (this.status >= 502 && this.code === `http_${this.status}`);
     }
 }
 

@@ -121,6 +121,8 @@ function lead(form) {
 
 function assurance(form) {
     const isPopup = wayOf(form.provider) === 'popup';
+    // Nothing is filled in, so nothing is kept.
+    if (!isPopup && form.shown.length === 0) return null;
     return h('p', { class: 'assurance' }, icon(isPopup ? 'window' : 'lock'), h('span', {}, t(isPopup ? 'form.note_popup' : 'form.note_stored')));
 }
 

@@ -29,11 +29,6 @@ async function fetchTexts(name) {
     return response.json();
 }
 
-/** The language that was loaded. */
-export function currentLanguage() {
-    return language;
-}
-
 /** Whether there is such a text. */
 export function has(key) {
     return key in texts;
@@ -52,4 +47,9 @@ export function t(key, values = {}) {
 /** A number as the language writes it. */
 export function number(value) {
     return new Intl.NumberFormat(language).format(value);
+}
+
+/** Names in one sentence, as the language joins them. */
+export function inWords(names) {
+    return new Intl.ListFormat(language).format(names);
 }

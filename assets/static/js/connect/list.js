@@ -23,7 +23,8 @@ function rank(entry, wanted) {
 
 /** Shows the list; `onchoose` is called with an integration and its row. */
 export function showList(shell, integrations, { query = '', onchoose, onquery }) {
-    const entries = sorted(integrations).map((integration) => buildEntry(integration, integrations, onchoose));
+    const twins = twinTitles(integrations);
+    const entries = sorted(integrations).map((integration) => buildEntry(integration, twins.has(integration.display_name), onchoose));
     const list = h('ul', { class: 'rows' }, entries.map((entry) => entry.row));
     const count = h('p', { class: 'unseen', role: 'status' });
     const nothing = h('div', { class: 'nothing', hidden: true });
@@ -42,7 +43,7 @@ export function showList(shell, integrations, { query = '', onchoose, onquery })
         const wanted = plain(search.value.trim());
         const found = wanted ? entries.map((entry) => [rank(entry, wanted), entry]).filter(([place]) => place !== null) : entries.map((entry) => [0, entry]);
         found.sort(([one], [other]) => one - other);
-        list.replaceChildren(...found.map(([, entry]) => entry.row));
+        place(list, found.map(([, entry]) => entry.row));
         nothing.hidden = found.length > 0;
         if (found.length === 0) nothing.replaceChildren(h('p', { class: 'strong' }, t('list.none', { query: search.value.trim() })), h('p', {}, t('list.none_text')), h('button', { type: 'button', class: 'button quiet', onclick: clear }, t('list.clear')));
         count.textContent = wanted ? t('list.results', { count: number(found.length) }) : '';
@@ -69,15 +70,26 @@ export function showEmpty(shell, onclose) {
     shell.show({ name: 'empty', title: t('list.empty_title'), text: t('list.empty_text'), hero, foot: [close], isCentred: true });
 }
 
+/** Moving hundreds of rows costs a frame, and a letter that all of them have moves none. */
+function place(list, rows) {
+    const isSame = rows.length === list.children.length && rows.every((row, index) => row === list.children[index]);
+    if (!isSame) list.replaceChildren(...rows);
+}
+
 function sorted(integrations) {
     const collator = new Intl.Collator(document.documentElement.lang, { sensitivity: 'base', numeric: true });
     return [...integrations].sort((one, other) => collator.compare(one.display_name, other.display_name));
 }
 
-function buildEntry(integration, all, onchoose) {
+/** Titles that several have: these can only be told apart by their keys. */
+function twinTitles(integrations) {
+    const once = new Set();
+    const titles = integrations.map((integration) => integration.display_name);
+    return new Set(titles.filter((title) => once.has(title) || !once.add(title)));
+}
+
+function buildEntry(integration, isTwin, onchoose) {
     const { display_name: title, provider, unique_key: key } = integration;
-    // Two of one name can only be told apart by their keys.
-    const isTwin = all.some((other) => other !== integration && other.display_name === title);
     const label = h('span', { class: 'row-text' }, h('span', { class: 'row-name' }, title), isTwin && h('span', { class: 'row-note' }, key));
     const button = h('button', { type: 'button', class: 'row', 'data-key': key }, monogram(provider, title), label, icon('next', 'turns'));
     button.addEventListener('click', () => onchoose(integration, button));

@@ -4,10 +4,10 @@ import { Api, ApiFailure } from './api.js';
 import { collect, send, wayOf } from './authorize.js';
 import { Form, showForm } from './form.js';
 import { Host } from './host.js';
-import { chooseLanguage, currentLanguage, loadLanguage, t } from './i18n.js';
+import { chooseLanguage, loadLanguage, t } from './i18n.js';
 import { showEmpty, showList } from './list.js';
 import { isToken, readOptions } from './options.js';
-import { showFailure, showProblem, showSuccess, showWaiting } from './outcome.js';
+import { canBeCorrected, showFailure, showProblem, showSuccess, showWaiting } from './outcome.js';
 import { SignIn, openWindow } from './popup.js';
 import { buildFields, sessionPart } from './schema.js';
 import { Shell } from './shell.js';
@@ -20,7 +20,8 @@ const SESSION_WAIT_MS = 10_000;
 
 class Connect {
     #options = readOptions();
-    #texts = loadLanguage(chooseLanguage(this.#options.lang));
+    #language = chooseLanguage(this.#options.lang);
+    #texts = loadLanguage(this.#language);
     #shell = new Shell(this.#options, (how) => this.#leave(how));
     #host = new Host(this.#options, { onToken: (token) => this.#begin(token), onSettings: (settings) => this.#applySettings(settings) });
     #telemetry = new Telemetry();
@@ -54,13 +55,15 @@ class Connect {
     }
 
     async #load(round) {
-        await this.#texts;
-        if (!isToken(this.#token)) return this.#showProblem('malformed', { code: 'invalid_connect_session_token_format' });
-        this.#api = new Api(this.#options.api, this.#token, currentLanguage());
+        if (!isToken(this.#token)) {
+            await this.#texts;
+            return this.#showProblem('malformed', { code: 'invalid_connect_session_token_format' });
+        }
+        this.#api = new Api(this.#options.api, this.#token, this.#language);
         this.#telemetry.start(this.#options, this.#token);
         this.#shell.setBusy(true);
         try {
-            const answers = await Promise.allSettled([this.#api.session(), this.#api.integrations()]);
+            const answers = await Promise.allSettled([this.#api.session(), this.#api.integrations(), this.#texts]);
             // What became of the session explains more than what became of the list.
             const failed = answers.find((answer) => answer.status === 'rejected');
             if (failed) throw failed.reason;
@@ -72,9 +75,16 @@ class Connect {
         }
         this.#telemetry.report('open');
         this.#applySettings(this.#session.connectUISettings ?? {});
-        const connected = this.#options.isFramed ? null : recall(this.#token);
-        if (connected) return this.#showProblem('used', { message: connected, onretry: () => this.#showStart() });
+        const connected = this.#options.isFramed ? [] : this.#connectedBefore();
+        if (connected.length > 0) return this.#showProblem('used', { connected, onretry: () => this.#showStart() });
         this.#showStart();
+    }
+
+    /** What a link that is opened again has connected: the server knows, or for a session without an end user this browser. */
+    #connectedBefore() {
+        const keys = this.#session.connected_integrations ?? [];
+        const names = this.#integrations.filter((integration) => keys.includes(integration.unique_key)).map((integration) => integration.display_name);
+        return names.length > 0 ? names : recall(this.#token);
     }
 
     #applySettings(settings) {
@@ -171,8 +181,7 @@ class Connect {
         this.#host.failed(failure.code, failure.message);
         if (failure.isUnreachable) return this.#showForm({ title: t('notice.offline_title'), text: t('notice.offline_text') });
         if (failure.status === 401) return this.#explain(failure);
-        const isRefusal = ['connection_test_failed', 'invalid_body', 'invalid_connection_config', 'invalid_query_params'].includes(failure.code) || /credentials|fetch_error|private_key|missing_/.test(failure.code);
-        if (!isRefusal) return this.#showFailure(failure.code, failure.message);
+        if (!canBeCorrected(failure)) return this.#showFailure(failure.code, failure.message);
         this.#telemetry.report('view:credentials_error', this.#form.integration.unique_key);
         this.#showForm({ title: t('notice.refused_title', { name }), text: t('notice.refused_text'), details: failure.message });
     }
@@ -224,6 +233,11 @@ class Connect {
             this.#host.failed(type, t('notice.closed_title'));
             return this.#showForm({ title: t('notice.closed_title'), text: t('notice.closed_text'), kind: 'calm' });
         }
+        if (type === 'missing_auth_token') {
+            // The session ended while its form was open. Asked for again, it says why.
+            this.#host.failed(type, message);
+            return this.#load(this.#round);
+        }
         this.#fail(type, message);
     }
 
@@ -255,16 +269,15 @@ class Connect {
         const onretry = () => this.#load(this.#round);
         const about = { code: failure.code, message: failure.message };
         if (failure.status === 429) return this.#showProblem('busy', { ...about, onretry });
-        if (failure.status === 401) return this.#showProblem(this.#kindOfRefusal(failure), about);
+        if (failure.status === 401) return this.#showProblem(this.#kindOfRefusal(failure), { ...about, connected: recall(this.#token) });
         this.#telemetry.report('view:unknown_error');
         this.#showProblem(failure.isUnreachable ? 'offline' : 'server', { ...about, onretry });
     }
 
     #kindOfRefusal({ reason, code }) {
         if (code === 'invalid_connect_session_token_format') return 'malformed';
-        const connected = recall(this.#token);
-        // A backend may delete a session that has done its work.
-        if (connected) return 'used';
+        // A backend may delete a session that has done its work; then only this browser remembers.
+        if (recall(this.#token).length > 0) return 'used';
         return reason === 'expired' ? 'expired' : 'unknown';
     }
 
@@ -284,7 +297,6 @@ class Connect {
     #showProblem(kind, about) {
         const { api, ignoredApi } = this.#options;
         const more = [[t('failure.server'), api], ignoredApi && [t('failure.ignored'), ignoredApi]].filter(Boolean);
-        if (kind === 'used') about.message = recall(this.#token) ?? about.message;
         showProblem(this.#shell, kind, { more, onclose: this.#closer(), ...about });
     }
 

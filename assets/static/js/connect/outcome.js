@@ -1,7 +1,7 @@
 //! The screens around the end of a connection: waiting for the window, success, failure.
 
 import { h, icon } from './dom.js';
-import { t } from './i18n.js';
+import { inWords, t } from './i18n.js';
 import { monogram } from './monogram.js';
 
 const CLOSES_AFTER_MS = 6_000;
@@ -33,6 +33,14 @@ const EXPLANATIONS = {
     no_answer: 'offline',
     too_many_request: 'busy'
 };
+
+/** Whether other values might be accepted. Then the form says what is wrong; else nothing that can be typed there helps. */
+export function canBeCorrected({ status, code }) {
+    const kind = EXPLANATIONS[code] ?? 'value';
+    // AWS says with this one that it does not know the role.
+    const isVerdict = (status >= 400 && status < 500) || code === 'aws_sigv4_sts_request_failed';
+    return isVerdict && (kind === 'value' || kind === 'validation');
+}
 
 /** While people sign in elsewhere. Gives a function that says that the window seems to be closed. */
 export function showWaiting(shell, form, { onshow, oncancel, onagain }) {
@@ -114,11 +122,17 @@ function compact(text) {
     }
 }
 
-/** The session cannot be used: what happened, and what to do about it. `kind` names the texts. */
-export function showProblem(shell, kind, { onretry, onclose, code, message, more }) {
+/**
+ * The session cannot be used: what happened, and what to do about it. `kind` names the texts; `connected` are the names of
+ * what a used one has connected.
+ */
+export function showProblem(shell, kind, { onretry, onclose, code, message, connected = [], more }) {
     const signs = { expired: 'clock', used: 'check', offline: 'offline', busy: 'clock', server: 'alert' };
-    const hero = h('div', { class: `sign ${kind === 'used' ? 'good' : 'calm'}` }, icon(signs[kind] ?? 'broken'));
-    const retry = onretry && h('button', { type: 'button', class: `button ${kind === 'used' ? '' : 'primary'}`, onclick: onretry }, t(kind === 'used' ? 'session.again' : 'failure.again'));
+    const isUsed = kind === 'used';
+    const hero = h('div', { class: `sign ${isUsed ? 'good' : 'calm'}` }, icon(signs[kind] ?? 'broken'));
+    const retry = onretry && h('button', { type: 'button', class: `button ${isUsed ? '' : 'primary'}`, onclick: onretry }, t(isUsed ? 'session.again' : 'failure.again'));
     const close = onclose && h('button', { type: 'button', class: `button ${onretry ? 'bare' : 'primary'}`, onclick: onclose }, t('nav.close'));
-    shell.show({ name: kind, title: t(`session.${kind}_title`, { name: message ?? '' }), text: t(`session.${kind}_text`), hero, body: code ? [details(code, kind === 'used' ? '' : message, more)] : [], foot: [retry, close], isCentred: true });
+    const title = t(`session.${kind}_title${connected.length > 1 ? '_many' : ''}`, { name: inWords(connected) });
+    const body = code && !isUsed ? [details(code, message, more)] : [];
+    shell.show({ name: kind, title, text: t(`session.${kind}_text`), hero, body, foot: [retry, close], isCentred: true });
 }

@@ -1,4 +1,5 @@
-//! Remembers in this browser which links have connected something, so that opening one again can say so.
+//! Remembers in this browser which links have connected something, for when the server cannot tell: the session has no end
+//! user, authorized a connection again, or was deleted since.
 
 const NAME = 'hitchpost-connect-used';
 const KEPT_MS = 24 * 60 * 60 * 1000;
@@ -14,9 +15,10 @@ export function remember(token, name) {
     }
 }
 
-/** What the link connected, if it did. */
+/** Names of what the link connected. */
 export function recall(token) {
-    return read()[hash(token)]?.name ?? null;
+    const entry = read()[hash(token)];
+    return entry ? [entry.name] : [];
 }
 
 function read() {

@@ -1,0 +1,61 @@
+//! What somebody can do about a failure, by its code. Pure.
+
+/// One sentence for people; `None` where the message says it all.
+pub fn advice(code: &str) -> Option<&'static str> {
+    let text = match code {
+        "callback_err" => {
+            "The provider sent the browser back without a code. Usually the user declined, or the client in the integration \
+             may not ask for these scopes."
+        }
+        "state_cookie_err" => {
+            "The browser that came back is not the one that left. Open the sign-in in the same browser, with cookies allowed, \
+             and serve everything from one host name."
+        }
+        "provider_config_err" | "unknown_config_key" | "unknown_provider_config" => {
+            "Check the integration's id and that it has a client id and a client secret."
+        }
+        "url_param_err" | "invalid_connection_config" | "missing_connection_config" => {
+            "The provider's entry needs values that this connection lacks. Ask for them in the form, or set them as defaults \
+             of the session."
+        }
+        "grant_type_err" | "auth_mode_err" | "invalid_auth_mode" => {
+            "The provider of this integration wants another way of signing in than the one that was used."
+        }
+        "missing_hmac" | "invalid_hmac" => {
+            "The signature is made by your backend with the environment's HMAC key, over the integration and the connection id."
+        }
+        "integration_not_allowed" => "Add the integration to `allowed_integrations` of the connect session.",
+        "connection_test_failed" => {
+            "The provider was asked with these credentials and said no. Let the user check them, and the permissions they \
+             have."
+        }
+        "refresh_token_external_error" | "connection_refresh_exhausted" => {
+            "The provider gives no new token. If it says that the grant is invalid, the user has to sign in again; a \
+             reconnect session keeps the connection's id."
+        }
+        "connection_refresh_backoff" => "The last attempt is seconds ago. The next one may succeed.",
+        "client_credentials_fetch_error" | "two_step_credentials_fetch_error" | "bill_tokens_fetch_error" => {
+            "The token endpoint refused. Compare the request above with the provider's documentation, and check the client \
+             and its permissions."
+        }
+        "unknown_err" => {
+            "Look at the exchange before this message. A redirect URL that the provider does not know, or a wrong client \
+             secret, are the usual reasons."
+        }
+        "proxy_dns_failed" => {
+            "The host name has no address. Check the base URL of the provider or of the call."
+        }
+        "proxy_connect_failed" | "proxy_tls_failed" => {
+            "The provider's server was not reached. Check the base URL, the network and the outbound proxy."
+        }
+        "proxy_timeout" => {
+            "The provider did not answer in time. HITCHPOST_PROXY_TIMEOUT_MS sets how long calls wait."
+        }
+        "base_url_override_not_allowed" | "base_url_override_disabled" => {
+            "NANGO_OUTBOUND_URL_POLICY decides which hosts may be called."
+        }
+        "interrupted" => "The browser or the client closed the connection, or the server was stopped.",
+        _ => return None,
+    };
+    Some(text)
+}

@@ -1,0 +1,1 @@
+UPDATE integrations SET accept_unverified_webhooks = true;
