@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use async_compression::Level;
+use async_compression::brotli::EncoderParams;
 use async_compression::tokio::write::{BrotliEncoder, GzipEncoder};
 use bytes::Bytes;
 use rust_embed::RustEmbed;
@@ -108,8 +109,12 @@ async fn gzip(plain: &[u8]) -> std::io::Result<Vec<u8>> {
     Ok(encoder.into_inner())
 }
 
+/// The encoder's memory grows with its window, and the allocator keeps what it once had: 64 KiB hold any of these files.
+const BROTLI_WINDOW_BITS: i32 = 16;
+
 async fn brotli(plain: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut encoder = BrotliEncoder::with_quality(Vec::new(), Level::Best);
+    let params = EncoderParams::default().quality(Level::Best).window_size(BROTLI_WINDOW_BITS);
+    let mut encoder = BrotliEncoder::with_params(Vec::new(), params);
     encoder.write_all(plain).await?;
     encoder.shutdown().await?;
     Ok(encoder.into_inner())

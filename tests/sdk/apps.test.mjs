@@ -1,10 +1,10 @@
 //! GitHub Apps through the published frontend SDK in a real Chromium: the plain app, and the app with user login.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { openHostPage, startChromium } from './support/browser.mjs';
 import { startHostPage } from './support/host-page.mjs';
 import { needs, noChromium } from './support/require.mjs';
+import { after, afterEach, before, beforeEach, describe, test } from './support/test.mjs';
 import { until, untilPast } from './support/until.mjs';
 import { importConnection, refusal, sessionFor, startWorld } from './support/world.mjs';
 

@@ -3,10 +3,10 @@
 
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
-import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { answerProvider, startChromium } from './support/browser.mjs';
 import { needs, noChromium } from './support/require.mjs';
+import { after, before, describe, test } from './support/test.mjs';
 import { connectUrl } from './support/walker.mjs';
 import { oidcIntegration, sessionFor, startWorld } from './support/world.mjs';
 

@@ -2,13 +2,13 @@
 //! providers that check what they are given. Windows are in `connect-ui-windows.test.mjs`.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, describe, test } from 'node:test';
 import { startChromium } from './support/browser.mjs';
 import { formEntries } from './support/connect-ui-catalog.mjs';
 import { openConnectUi } from './support/connect-ui.mjs';
 import { startHostPage } from './support/host-page.mjs';
 import { certificate } from './support/mode-provider.mjs';
 import { needs, noChromium } from './support/require.mjs';
+import { after, afterEach, before, describe, test } from './support/test.mjs';
 import { plainIntegration, sessionFor, startWorld } from './support/world.mjs';
 
 /**

@@ -1,11 +1,11 @@
 //! How good the Connect UI is: accessibility, keyboard, languages, sizes, speed. Pictures are kept under target/connect-ui.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, describe, test } from 'node:test';
 import { answerProvider, startChromium } from './support/browser.mjs';
 import { openConnectUi, openLink } from './support/connect-ui.mjs';
 import { startHostPage } from './support/host-page.mjs';
 import { needs, noChromium } from './support/require.mjs';
+import { after, afterEach, before, describe, test } from './support/test.mjs';
 import { until } from './support/until.mjs';
 import { oidcIntegration, plainIntegration, sessionFor, startWorld } from './support/world.mjs';
 

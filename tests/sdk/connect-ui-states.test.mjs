@@ -2,13 +2,13 @@
 //! from strangers, other addresses, and people who leave.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, describe, test } from 'node:test';
 import { answerProvider, startChromium } from './support/browser.mjs';
 import { openConnectUi, openLink } from './support/connect-ui.mjs';
 import { startHostPage } from './support/host-page.mjs';
 import { freePort } from './support/http.mjs';
 import { startPrefixProxy } from './support/prefix-proxy.mjs';
 import { needs, noChromium } from './support/require.mjs';
+import { after, afterEach, before, describe, test } from './support/test.mjs';
 import { until } from './support/until.mjs';
 import { oidcIntegration, plainIntegration, sessionFor, startWorld } from './support/world.mjs';
 

@@ -2,12 +2,12 @@
 //! to a call that the provider accepts.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, describe, test } from 'node:test';
 import { answerProvider, startChromium } from './support/browser.mjs';
 import { pluginEntry } from './support/connect-ui-catalog.mjs';
 import { openConnectUi } from './support/connect-ui.mjs';
 import { startHostPage } from './support/host-page.mjs';
 import { needs, noChromium } from './support/require.mjs';
+import { after, afterEach, before, describe, test } from './support/test.mjs';
 import { until } from './support/until.mjs';
 import { oidcIntegration, plainIntegration, sessionFor, startWorld } from './support/world.mjs';
 

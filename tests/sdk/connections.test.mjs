@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { after, before, describe, test } from 'node:test';
+import { after, before, describe, test } from './support/test.mjs';
 import { importConnection, importTokens, plainIntegration, refusal, startWorld, tokensIntegration } from './support/world.mjs';
 
 let world;

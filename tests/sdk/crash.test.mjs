@@ -1,8 +1,8 @@
 //! SIGKILL at bad moments. What was acknowledged before is there afterwards.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, describe, test } from 'node:test';
 import { needs, noSharedDatabase } from './support/require.mjs';
+import { after, afterEach, before, describe, test } from './support/test.mjs';
 import { until } from './support/until.mjs';
 import { openSocket } from './support/socket.mjs';
 import { signInByHand } from './support/walker.mjs';

@@ -2,13 +2,13 @@
 
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
-import { after, afterEach, before, describe, test } from 'node:test';
 import { startChromium } from './support/browser.mjs';
 import { openDashboard, password, setupLink } from './support/dashboard.mjs';
 import { startHitchpost } from './support/hitchpost.mjs';
 import { freePort } from './support/http.mjs';
 import { startOidc } from './support/oidc.mjs';
 import { needs, noChromium } from './support/require.mjs';
+import { after, afterEach, before, describe, test } from './support/test.mjs';
 
 const email = 'ada@acme.test';
 

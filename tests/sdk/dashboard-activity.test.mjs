@@ -1,12 +1,12 @@
 //! The dashboard's pages about what happened (logs, webhooks) and the settings of an environment, in a real browser.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, describe, test } from 'node:test';
 import { startChromium } from './support/browser.mjs';
 import { openDashboard } from './support/dashboard.mjs';
 import { startHitchpost } from './support/hitchpost.mjs';
 import { startReceiver } from './support/receiver.mjs';
 import { needs, noChromium } from './support/require.mjs';
+import { after, afterEach, before, describe, test } from './support/test.mjs';
 import { until } from './support/until.mjs';
 
 const hostile = `<img src=x onerror="document.title='owned'">`;

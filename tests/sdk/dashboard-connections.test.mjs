@@ -1,10 +1,10 @@
 //! The dashboard's connections in a real browser: finding, reading, changing and deleting them, and links for end users.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, describe, test } from 'node:test';
 import { startChromium } from './support/browser.mjs';
 import { api, hostile, openAsOperator, startWithPassword } from './support/operator.mjs';
 import { needs, noChromium } from './support/require.mjs';
+import { after, afterEach, before, describe, test } from './support/test.mjs';
 
 const list = '/env/dev/connections';
 const secret = 'pl4nted-s3cret';

@@ -1,10 +1,10 @@
 //! The dashboard's integrations in a real browser: from the catalog to a working integration, and providers of one's own.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, describe, test } from 'node:test';
 import { startChromium } from './support/browser.mjs';
 import { hostile, openAsOperator, startWithPassword } from './support/operator.mjs';
 import { needs, noChromium } from './support/require.mjs';
+import { after, afterEach, before, describe, test } from './support/test.mjs';
 
 const catalog = {
     'acme-crm': {

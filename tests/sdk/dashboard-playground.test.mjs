@@ -1,11 +1,11 @@
 //! The playground in a real browser: a call is composed, sent, and shown with what really went out.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, describe, test } from 'node:test';
 import { startChromium } from './support/browser.mjs';
 import { api, hostile, openAsOperator, startWithPassword } from './support/operator.mjs';
 import { needs, noChromium } from './support/require.mjs';
 import { startTarget } from './support/target.mjs';
+import { after, afterEach, before, describe, test } from './support/test.mjs';
 
 const secret = 'pl4nted-s3cret';
 

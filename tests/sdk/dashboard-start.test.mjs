@@ -2,10 +2,10 @@
 //! with the outbound guard as it is.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, describe, test } from 'node:test';
 import { startChromium } from './support/browser.mjs';
 import { openAsOperator, startWithPassword } from './support/operator.mjs';
 import { needs, noChromium } from './support/require.mjs';
+import { after, afterEach, before, describe, test } from './support/test.mjs';
 
 /** Nothing on this machine can be called. */
 const guarded = { NANGO_OUTBOUND_URL_POLICY: '{"mode":"denylist"}', NANGO_OUTBOUND_URL_POLICY_OAUTH: '{"mode":"denylist"}' };

@@ -2,10 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { dirname, join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Nango } from '@nangohq/node';
 import { startHitchpost } from './support/hitchpost.mjs';
+import { after, before, describe, test } from './support/test.mjs';
 import { importConnection, plainIntegration, refusal, startWorld } from './support/world.mjs';
 
 let world;

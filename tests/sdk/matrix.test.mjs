@@ -2,8 +2,8 @@
 //! TypeScript compiler, or it is refused with 501 because it needs functions.
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
 import { Nango } from '@nangohq/node';
+import { after, before, test } from './support/test.mjs';
 import { complaintsAbout } from './support/typecheck.mjs';
 import { importConnection, plainIntegration, refusal, startWorld, tokensIntegration } from './support/world.mjs';
 

@@ -1,10 +1,10 @@
 //! MCP servers behind a real OAuth server that registers clients: the published frontend SDK in a real Chromium.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { answerProvider, openHostPage, startChromium } from './support/browser.mjs';
 import { startHostPage } from './support/host-page.mjs';
 import { needs, noChromium } from './support/require.mjs';
+import { after, afterEach, before, beforeEach, describe, test } from './support/test.mjs';
 import { plainIntegration, sessionFor, startWorld } from './support/world.mjs';
 
 let world;

@@ -2,10 +2,10 @@
 //! signature with code of its own.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { openHostPage, startChromium } from './support/browser.mjs';
 import { startHostPage } from './support/host-page.mjs';
 import { needs, noChromium } from './support/require.mjs';
+import { after, afterEach, before, beforeEach, describe, test } from './support/test.mjs';
 import { until } from './support/until.mjs';
 import { sessionFor, startWorld } from './support/world.mjs';
 

@@ -1,10 +1,10 @@
 //! The published frontend SDK in a real Chromium, on a page of another origin, against a real OAuth server.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { answerProvider, openHostPage, startChromium } from './support/browser.mjs';
 import { startHostPage } from './support/host-page.mjs';
 import { needs, noChromium } from './support/require.mjs';
+import { after, afterEach, before, beforeEach, describe, test } from './support/test.mjs';
 import { until } from './support/until.mjs';
 import { oidcIntegration, plainIntegration, refusal, sessionFor, startWorld } from './support/world.mjs';
 

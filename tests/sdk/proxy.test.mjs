@@ -1,9 +1,9 @@
 //! The published Node SDK through the proxy, against a target that records what really arrives.
 
 import assert from 'node:assert/strict';
-import { after, before, beforeEach, describe, test } from 'node:test';
 import { readBody } from './support/http.mjs';
 import { megabyte, startTarget } from './support/target.mjs';
+import { after, before, beforeEach, describe, test } from './support/test.mjs';
 import { within } from './support/until.mjs';
 import { importConnection, importTokens, plainIntegration, refusal, startWorld, tokensIntegration } from './support/world.mjs';
 

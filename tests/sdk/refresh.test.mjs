@@ -1,7 +1,7 @@
 //! Tokens that expire: renewed in time, exactly once, with rotation, and with honest answers when renewal is refused.
 
 import assert from 'node:assert/strict';
-import { after, before, beforeEach, describe, test } from 'node:test';
+import { after, before, beforeEach, describe, test } from './support/test.mjs';
 import { until, untilPast } from './support/until.mjs';
 import { signInByHand } from './support/walker.mjs';
 import { importTokens, oidcIntegration, plainIntegration, refusal, sessionFor, startWorld, tokensIntegration } from './support/world.mjs';

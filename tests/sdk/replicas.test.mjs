@@ -3,13 +3,13 @@
 import assert from 'node:assert/strict';
 import { createServer, request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
-import { after, before, describe, test } from 'node:test';
 import { answerProvider, openHostPage, startChromium } from './support/browser.mjs';
 import { testCatalog } from './support/catalog.mjs';
 import { startHitchpost } from './support/hitchpost.mjs';
 import { startHostPage } from './support/host-page.mjs';
 import { needs, noChromium, noSharedDatabase } from './support/require.mjs';
 import { openSocket } from './support/socket.mjs';
+import { after, before, describe, test } from './support/test.mjs';
 import { until } from './support/until.mjs';
 import { signInByHand } from './support/walker.mjs';
 import { importTokens, oidcIntegration, refusal, sessionFor, startWorld, tokensIntegration } from './support/world.mjs';

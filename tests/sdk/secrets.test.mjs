@@ -1,8 +1,8 @@
 //! What was refused or went wrong leaves no secret in what the process prints, nor in what it answers.
 
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
 import { openSocket } from './support/socket.mjs';
+import { after, before, describe, test } from './support/test.mjs';
 import { signInByHand } from './support/walker.mjs';
 import { importConnection, importTokens, plainIntegration, refusal, sessionFor, startWorld, tokensIntegration } from './support/world.mjs';
 

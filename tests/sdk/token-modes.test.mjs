@@ -3,13 +3,13 @@
 
 import assert from 'node:assert/strict';
 import { createHash, createHmac, generateKeyPairSync } from 'node:crypto';
-import { after, before, describe, test } from 'node:test';
 import Nango from '@nangohq/frontend';
 import { DOMParser } from '@xmldom/xmldom';
 import { importSPKI, jwtVerify } from 'jose';
 import { SignedXml } from 'xml-crypto';
 import { startHitchpost } from './support/hitchpost.mjs';
 import { listen, readBody, sendJson } from './support/http.mjs';
+import { after, before, describe, test } from './support/test.mjs';
 
 const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 });
 const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' });

@@ -1,10 +1,10 @@
 //! Outgoing webhooks as a customer's backend takes them: verified by the published SDK, and none lost when either side is killed.
 
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
 import { Nango } from '@nangohq/node';
 import { startReceiver } from './support/receiver.mjs';
 import { needs, noSharedDatabase } from './support/require.mjs';
+import { after, before, describe, test } from './support/test.mjs';
 import { until } from './support/until.mjs';
 import { importConnection, plainIntegration, startWorld } from './support/world.mjs';
 

@@ -1,8 +1,8 @@
 //! The result channel as a raw websocket client sees it, with the sign-in walked by hand.
 
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
 import { openSocket } from './support/socket.mjs';
+import { after, before, describe, test } from './support/test.mjs';
 import { connectUrl, signInByHand } from './support/walker.mjs';
 import { oidcIntegration, sessionFor, startWorld, tokensIntegration } from './support/world.mjs';
 
