@@ -151,8 +151,7 @@ describe('the quality of the Connect UI', needs(noChromium), () => {
         await keyboard.type('typed');
         await keyboard.press('Enter');
         await ui.screen('success');
-        await keyboard.press('Enter');
-        await ui.event('close');
+        await ui.leave(() => keyboard.press('Enter'));
     });
 
     test('going back finds the search as it was', async () => {
@@ -175,8 +174,7 @@ describe('the quality of the Connect UI', needs(noChromium), () => {
         await ui.page.keyboard.press('Escape');
         assert.equal(await ui.view.getByRole('searchbox').inputValue(), '');
         assert.equal(await ui.view.locator('.row').count(), 800);
-        await ui.page.keyboard.press('Escape');
-        await ui.event('close');
+        await ui.leave(() => ui.page.keyboard.press('Escape'));
     });
 
     test('eight hundred entries: only those in sight are drawn, and the search answers at once', async (t) => {

@@ -55,8 +55,7 @@ describe('the Connect UI in every state', needs(noChromium), () => {
                 assert.equal(await ui.title(), title);
                 await ui.assertAccessible(name);
                 await ui.picture(`session-${name}`);
-                await ui.view.locator('.foot .button', { hasText: 'Close' }).click();
-                await ui.event('close');
+                await ui.leave(() => ui.view.locator('.foot .button', { hasText: 'Close' }).click());
             });
         }
 
@@ -143,8 +142,7 @@ describe('the Connect UI in every state', needs(noChromium), () => {
                 await ui.screen('unknown');
                 assert.equal(await ui.title(), 'This link does not work here');
                 await ui.event('error');
-                await ui.view.locator('.foot .button', { hasText: 'Close' }).click();
-                await ui.event('close');
+                await ui.leave(() => ui.view.locator('.foot .button', { hasText: 'Close' }).click());
             });
         }
     });
@@ -333,7 +331,7 @@ describe('the Connect UI in every state', needs(noChromium), () => {
             await ui.fill({ apiKey: 'any' });
             await ui.submit();
             await ui.screen('success');
-            await ui.press('Done');
+            await ui.leave(() => ui.press('Done'));
             const expected = ['open', 'view:integration', 'click:connect', 'view:success', 'click:finish'];
             // The body of a beacon cannot be seen from outside the browser: the server says what it heard.
             const heard = () => world.server.log.slice(from).split('\n').filter((line) => line.includes('connect_ui.event'));
@@ -357,15 +355,13 @@ describe('the Connect UI in every state', needs(noChromium), () => {
             await ui.press('Keep editing');
             assert.equal(await ui.input('apiKey').evaluate((element) => element === document.activeElement), true);
             await ui.press('Close');
-            await ui.press('Leave');
-            await ui.event('close');
+            await ui.leave(() => ui.press('Leave'));
         });
 
         test('is a click outside away when nothing was typed', async () => {
             await openFor('test-key');
             await ui.screen('form');
-            await ui.page.mouse.click(5, 300);
-            await ui.event('close');
+            await ui.leave(() => ui.page.mouse.click(5, 300));
             await ui.page.waitForSelector('#connect-ui', { state: 'detached' });
         });
 

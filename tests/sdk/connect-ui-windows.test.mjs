@@ -92,8 +92,7 @@ describe('the windows of the Connect UI', needs(noChromium), () => {
         await ui.picture('waiting');
         await answerProvider(popup);
         await ui.screen('success');
-        await ui.press('Done');
-        await ui.event('close');
+        await ui.leave(() => ui.press('Done'));
         await ui.page.waitForSelector('#connect-ui', { state: 'detached' });
         assert.deepEqual((await ui.events()).map((event) => event.type), ['ready', 'connect', 'close']);
     });

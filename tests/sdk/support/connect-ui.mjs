@@ -113,6 +113,15 @@ export class ConnectUi {
         return until(`the event ${type}`, async () => (await this.events()).find((event) => event.type === type));
     }
 
+    /**
+     * Does what closes the Connect UI, and waits until the customer's page hears of it. The frame may be gone before the browser
+     * has acknowledged the key or the click that it got, so nobody waits for that.
+     */
+    async leave(act) {
+        const closed = this.event('close');
+        return Promise.race([closed, act().then(() => closed)]);
+    }
+
     /** Nothing that axe knows is wrong here. */
     async assertAccessible(what) {
         await this.frame.evaluate(axeSource);
