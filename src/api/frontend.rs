@@ -198,7 +198,11 @@ async fn find_by_public_key(app: &App, given: Option<&str>) -> Result<Environmen
     let text = given.ok_or_else(missing)?;
     let invalid = || ApiError::unauthorized("invalid_public_key", "The public key is not a UUID v4.");
     let key = Uuid::parse_str(text).ok().filter(|_| formats::UUID_V4.accepts(text)).ok_or_else(invalid)?;
-    let found = environments::find_by_public_key(&app.db, key).await?;
+    let fixed = app.config.keys.provisioned_public.iter().find(|(_, fixed)| **fixed == key);
+    let found = match fixed {
+        Some((name, _)) => environments::find_by_name(&app.db, name).await?,
+        None => environments::find_by_public_key(&app.db, key).await?,
+    };
     let environment =
         found.ok_or_else(|| ApiError::unauthorized("unknown_account", "The public key is unknown."))?;
     if !environment.hmac_enabled {

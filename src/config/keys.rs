@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use uuid::Uuid;
+
 use super::reader::{Reader, is_uuid_v4};
 use crate::crypto::Secret;
 
@@ -11,6 +13,8 @@ pub struct KeyConfig {
     pub encryption: Option<Secret>,
     /// Fixed API keys by lower-case environment name.
     pub provisioned: BTreeMap<String, Secret>,
+    /// Fixed public keys by lower-case environment name. Those that the database has work beside them.
+    pub provisioned_public: BTreeMap<String, Uuid>,
     pub initial_environments: Vec<String>,
 }
 
@@ -19,7 +23,10 @@ impl KeyConfig {
         let initial = reader.list("HITCHPOST_INITIAL_ENVIRONMENTS");
         KeyConfig {
             encryption: reader.text("NANGO_ENCRYPTION_KEY").map(Secret::new),
-            provisioned: provisioned_keys(reader, names),
+            provisioned: of_environments(reader, names, "SECRET_KEY_", |text| Secret::new(text.to_owned())),
+            provisioned_public: of_environments(reader, names, "PUBLIC_KEY_", |text| {
+                Uuid::parse_str(text).unwrap_or_default()
+            }),
             initial_environments: if initial.is_empty() {
                 vec!["dev".into(), "prod".into()]
             } else {
@@ -29,20 +36,27 @@ impl KeyConfig {
     }
 }
 
-/// The `NANGO_SECRET_KEY_<ENV>` variables among `names`, by lower-case environment name.
-fn provisioned_keys(reader: &Reader<'_>, names: &[String]) -> BTreeMap<String, Secret> {
-    let mut keys = BTreeMap::new();
-    for name in names {
+/// The UUIDs of the variables among `names` that end in `kind` and an environment, by its lower-case name.
+fn of_environments<T>(
+    reader: &Reader<'_>,
+    names: &[String],
+    kind: &str,
+    make: impl Fn(&str) -> T,
+) -> BTreeMap<String, T> {
+    let suffix_of = |name: &str| {
         let base = name.strip_suffix("_FILE").unwrap_or(name);
-        let suffix =
-            base.strip_prefix("NANGO_SECRET_KEY_").or_else(|| base.strip_prefix("HITCHPOST_SECRET_KEY_"));
-        let Some(suffix) = suffix.filter(|suffix| !suffix.is_empty()) else { continue };
-        let canonical = format!("NANGO_SECRET_KEY_{suffix}");
+        let base = base.strip_prefix("NANGO_").or_else(|| base.strip_prefix("HITCHPOST_"))?;
+        base.strip_prefix(kind).filter(|suffix| !suffix.is_empty()).map(str::to_owned)
+    };
+    let mut keys = BTreeMap::new();
+    for suffix in names.iter().filter_map(|name| suffix_of(name)) {
+        let canonical = format!("NANGO_{kind}{suffix}");
         let Some(value) = reader.text(&canonical) else { continue };
         if !is_uuid_v4(&value) {
-            reader.complain(format!("{canonical}: expected a UUID v4, because API keys have that form."));
+            reader.complain(format!("{canonical}: expected a UUID v4, because keys have that form."));
+            continue;
         }
-        keys.insert(suffix.to_lowercase(), Secret::new(value));
+        keys.insert(suffix.to_lowercase(), make(&value));
     }
     keys
 }

@@ -235,6 +235,12 @@ pub const SECTIONS: &[Section] = &[
                 "",
                 "Fixed API key (UUID v4) of the environment <env>, for example NANGO_SECRET_KEY_DEV.",
             ),
+            active(
+                "NANGO_PUBLIC_KEY_<ENV>",
+                Uuid,
+                "",
+                "Fixed public key (UUID v4) of the environment <env>, beside the one that it was made with.",
+            ),
             active("FLAG_API_RATE_LIMIT_ENABLED", Bool, "true", "Rate limits on or off."),
             active(
                 "DEFAULT_RATE_LIMIT_PER_MIN",
@@ -266,7 +272,6 @@ pub const SECTIONS: &[Section] = &[
                 "",
                 "YAML file of environments, keys, variables and integrations, applied at every start.",
             ),
-            reserved("NANGO_PUBLIC_KEY_<ENV>", Uuid, "", "Fixed public key of the environment <env>."),
             active(
                 "FLAG_AUTH_ENABLED",
                 Bool,

@@ -18,8 +18,9 @@ use crate::db::log_messages::{self, MessageRow};
 use crate::db::log_operations::{self, OperationRow, Owner};
 use crate::db::log_partitions::{self, LogTable};
 
-/// A batch that the database refuses this often is given up: something in it cannot be stored.
-const MOST_TRIES: u32 = 5;
+/// A batch that the database refuses this often is given up: something in it cannot be stored. While no database answers, a
+/// batch waits, and what comes after it in the bounded queue.
+const MOST_REFUSALS: u32 = 5;
 /// Owners that are remembered; more environments than that are asked for again.
 const MOST_OWNERS: usize = 10_000;
 
@@ -30,10 +31,17 @@ pub struct Batch {
     pub messages: Vec<MessageRecord>,
 }
 
+/// A batch that was not stored.
+struct Unwritten {
+    batch: Batch,
+    /// The database answered, and would not have it; else it did not answer.
+    is_refused: bool,
+}
+
 /// What the writer remembers between flushes.
 #[derive(Default)]
 pub struct Desk {
-    /// Not stored yet, and how often that was tried.
+    /// Not stored yet, and how often the database refused it.
     unfinished: Option<(Batch, u32)>,
     owners: HashMap<EnvironmentId, Owner>,
     /// Partitions that are known to exist.
@@ -47,7 +55,7 @@ impl Logs {
         // What comes meanwhile is the next flush's.
         let mut left = self.0.queue.len();
         loop {
-            let (batch, tries) = match desk.unfinished.take() {
+            let (batch, refusals) = match desk.unfinished.take() {
                 Some(unfinished) => unfinished,
                 None if left == 0 => return,
                 None => {
@@ -56,16 +64,16 @@ impl Logs {
                     (collect(entries), 0)
                 }
             };
-            if let Err(batch) = self.write(db, &mut desk, batch).await {
-                self.put_back(&mut desk, batch, tries + 1);
+            if let Err(Unwritten { batch, is_refused }) = self.write(db, &mut desk, batch).await {
+                self.put_back(&mut desk, batch, refusals + u32::from(is_refused));
                 return;
             }
         }
     }
 
-    fn put_back(&self, desk: &mut Desk, batch: Batch, tries: u32) {
-        if tries < MOST_TRIES || !self.0.settings.enabled {
-            desk.unfinished = Some((batch, tries));
+    fn put_back(&self, desk: &mut Desk, batch: Batch, refusals: u32) {
+        if refusals < MOST_REFUSALS || !self.0.settings.enabled {
+            desk.unfinished = Some((batch, refusals));
             return;
         }
         let lost = batch.operations.len() + batch.messages.len();
@@ -74,7 +82,7 @@ impl Logs {
     }
 
     /// Stores a batch and shows it to the subscribers; gives it back when the database did not take it.
-    async fn write(&self, db: &PgPool, desk: &mut Desk, mut batch: Batch) -> Result<(), Batch> {
+    async fn write(&self, db: &PgPool, desk: &mut Desk, mut batch: Batch) -> Result<(), Unwritten> {
         let began = tokio::time::Instant::now();
         let outcome = async {
             name_owners(db, desk, &mut batch).await?;
@@ -92,7 +100,7 @@ impl Logs {
             }
             tracing::warn!(error = %error, "operation logs could not be stored; they are kept and tried again");
             self.0.counters.failed_writes.fetch_add(1, Ordering::Relaxed);
-            return Err(batch);
+            return Err(Unwritten { batch, is_refused: matches!(error, sqlx::Error::Database(_)) });
         }
         let counters = &self.0.counters;
         counters.operations.fetch_add(batch.operations.len() as u64, Ordering::Relaxed);

@@ -91,6 +91,22 @@ fn an_operation_that_nobody_ends_is_not_lost() {
 }
 
 #[test]
+fn operations_outlast_a_database_that_does_not_answer() {
+    run(async {
+        let app = TestApp::start().await;
+        let operation = start(&app, Kind::ProxyCall);
+        operation.fail(&LogError::new("proxy_timeout", "Nobody answered."));
+        let gone = sqlx::PgPool::connect_lazy("postgres://127.0.0.1:1/none").unwrap();
+        gone.close().await;
+        for _ in 0..20 {
+            app.app.logs.flush(&gone).await;
+        }
+        assert_eq!(stored(&app, operation.id()).await.0, "failed");
+        assert_eq!(app.app.logs.stats().unwritable, 0);
+    });
+}
+
+#[test]
 fn operations_of_a_process_that_died_are_ended_after_their_time() {
     run(async {
         let app = TestApp::start().await;

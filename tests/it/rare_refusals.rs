@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::oauth_world::{KEY, World};
+use crate::support::app::TestSettings;
 use crate::support::target::{Target, WorldPlan, answer, insert_connection};
 use crate::support::{Case, TestApp, check, run};
 
@@ -77,6 +78,19 @@ fn public_keys_need_an_environment_with_hmac() {
         assert_eq!((popup.status.as_u16(), popup.code().as_str()), (401, "deprecated_authentication"));
         // Wire: this one has the standard envelope.
         assert_eq!(popup.json()["error"].get("payload"), None);
+    });
+}
+
+#[test]
+fn a_public_key_that_the_operator_fixed_is_that_of_its_environment() {
+    const FIXED: &str = "5d2f1c8e-0b7a-4c53-9e41-7f3f0c2b6a10";
+    run(async {
+        let app = TestSettings::default().set("NANGO_PUBLIC_KEY_DEV", FIXED).start().await;
+        let ask = |key: &str| app.anonymous().post(format!("/api-auth/basic/x?public_key={key}"), json!({}));
+        let codes =
+            [ask(FIXED).send().await.code(), ask("5d2f1c8e-0b7a-4c53-9e41-7f3f0c2b6a11").send().await.code()];
+        // `dev` is known, and has no HMAC.
+        assert_eq!(codes, ["deprecated_authentication", "unknown_account"]);
     });
 }
 
