@@ -13,7 +13,7 @@ use url::form_urlencoded;
 
 pub use operation::show_operation;
 
-pub use self::summary::Summary;
+pub use self::summary::{Summary, span};
 use super::error::PageError;
 use super::form::Form;
 use super::page::EnvironmentPage;
