@@ -13,9 +13,9 @@ pub use self::advice::{Remark, Weight};
 use crate::app::App;
 use crate::db::health::{self as rows, FailingConnection, Waiting};
 use crate::db::replicas::{self, Replica};
-use crate::db::{AccountId, MIGRATOR, encryption_keys, environments};
+use crate::db::{AccountId, MIGRATOR, encryption_keys, environments, log_hours};
 use crate::jobs::{self, JobStatus};
-use crate::logs::LogStats;
+use crate::logs::{Durations, Kind, LogStats, State};
 
 /// How long Redis may take to answer before it counts as gone.
 const REDIS_PATIENCE: Duration = Duration::from_millis(500);
@@ -23,6 +23,8 @@ const REDIS_PATIENCE: Duration = Duration::from_millis(500);
 const PINGS: usize = 3;
 /// Connections with failing refreshes that are named.
 const MOST_FAILING: i64 = 10;
+/// How far back refreshes are counted.
+const REFRESHES_SINCE: TimeDelta = TimeDelta::days(1);
 
 /// Everything that an operator looks at.
 pub struct Health {
@@ -35,6 +37,7 @@ pub struct Health {
     pub jobs: Vec<JobStatus>,
     /// Connections whose last refresh failed, counted up to [`rows::COUNTED`], and the newest of them.
     pub failing: (i64, Vec<FailingConnection>),
+    pub refreshes: Refreshes,
     pub keys: Vec<EncryptionKey>,
     /// The most serious first.
     pub remarks: Vec<Remark>,
@@ -65,6 +68,14 @@ pub struct Queues {
     /// Log entries that went elsewhere, and those that were lost on the way.
     pub shipped: (u64, u64),
     pub ships: bool,
+}
+
+/// Token refreshes of a day, of all environments.
+#[derive(Default)]
+pub struct Refreshes {
+    pub done: i64,
+    pub failed: i64,
+    pub durations: Durations,
 }
 
 /// A process on this database.
@@ -101,6 +112,7 @@ pub async fn look(app: &App, account: AccountId) -> sqlx::Result<Health> {
             rows::count_failing(&app.db).await?,
             rows::list_failing(&app.db, account, MOST_FAILING).await?,
         ),
+        refreshes: refreshes(app, now).await?,
         keys: keys(app).await?,
         remarks: Vec::new(),
     };
@@ -158,6 +170,20 @@ async fn processes(app: &App, now: DateTime<Utc>) -> sqlx::Result<Vec<Process>> 
         Process { replica, is_this: false, is_there }
     });
     Ok(std::iter::once(this).chain(others).collect())
+}
+
+async fn refreshes(app: &App, now: DateTime<Utc>) -> sqlx::Result<Refreshes> {
+    let mut refreshes = Refreshes::default();
+    let kind = Kind::AuthRefreshToken.as_str();
+    for count in log_hours::list_of_kind(&app.db, kind, now - REFRESHES_SINCE).await? {
+        match State::parse(&count.state) {
+            Some(State::Success) => refreshes.done += count.count,
+            Some(State::Failed | State::Timeout) => refreshes.failed += count.count,
+            _ => continue,
+        }
+        refreshes.durations.add(&count.durations);
+    }
+    Ok(refreshes)
 }
 
 async fn keys(app: &App) -> sqlx::Result<Vec<EncryptionKey>> {

@@ -72,8 +72,8 @@ pub async fn show_trail(
         newest: if below.is_some() { address(&page, &form, None) } else { String::new() },
         older: found.next.map(|next| address(&page, &form, Some(next))).unwrap_or_default(),
         files: [
-            ("CSV", file_address(&page, &form, "csv")),
-            ("JSON lines", file_address(&page, &form, "jsonl")),
+            ("Download CSV", file_address(&page, &form, "csv")),
+            ("Download JSON lines", file_address(&page, &form, "jsonl")),
         ],
         searched: SEARCHED,
         form,

@@ -32,6 +32,8 @@ struct HealthPage<'a> {
     failing: Vec<FailingRow>,
     /// How many there are, in words; empty when there are none.
     failing_count: String,
+    /// Refreshes of a day, in a sentence.
+    refreshes: String,
     keys: Vec<KeyRow>,
     version: &'static str,
     test: SelfTest,
@@ -150,6 +152,7 @@ pub async fn show_health(State(app): State<SharedApp>, page: Page) -> Result<Res
         jobs: health.jobs.iter().map(|job| JobRow::new(&page, job)).collect(),
         failing_count: at_most(health.failing.0),
         failing: failing(&page, &health),
+        refreshes: refreshes(&health),
         keys: keys(&health),
         remarks: health.remarks.into_iter().map(RemarkRow::from).collect(),
         version: env!("CARGO_PKG_VERSION"),
@@ -158,6 +161,28 @@ pub async fn show_health(State(app): State<SharedApp>, page: Page) -> Result<Res
     })?;
     response.headers_mut().extend(policy.map(|policy| (header::CONTENT_SECURITY_POLICY, policy)));
     Ok(response)
+}
+
+/// The refreshes of a day in a sentence.
+fn refreshes(health: &Health) -> String {
+    let refreshes = &health.refreshes;
+    let (Some(half), Some(most)) = (refreshes.durations.quantile(0.5), refreshes.durations.quantile(0.95))
+    else {
+        return "No token was refreshed in the last 24 hours.".to_owned();
+    };
+    let took = |millis: f64| span(millis.ceil() as i64);
+    format!(
+        "In the last 24 hours {} done and {} failed; half within {}, 95 of 100 within {}.",
+        plural(refreshes.done, "refresh was", "refreshes were"),
+        refreshes.failed,
+        took(half),
+        took(most)
+    )
+}
+
+/// `1 run`, `2 runs`.
+fn plural(count: i64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 /// A count in words; empty when it is nothing.
@@ -175,7 +200,7 @@ fn database(app: &App, health: &Health) -> Vec<(&'static str, String)> {
     let (used, open, most) = database.connections;
     let (applied, known) = database.migrations;
     let mut facts = vec![
-        ("Database", format!("{kind} {}", database.version)),
+        ("Database", format!("{kind} {}", database.version.split(' ').next().unwrap_or_default())),
         ("Answers in", milliseconds(database.latency)),
         ("Size", database.size.map_or("not known".to_owned(), bytes)),
         ("Migrations", format!("{applied} of {known} applied")),
@@ -291,7 +316,9 @@ impl JobRow {
             last: last.map(|run| page.moment(run.started_at)),
             took: last.map(|run| span(run.duration_ms)).unwrap_or_default(),
             result: result.unwrap_or_default(),
-            runs: last.map(|run| format!("{} runs, {} failed", run.runs, run.failures)).unwrap_or_default(),
+            runs: last
+                .map(|run| format!("{}, {} failed", plural(run.runs, "run", "runs"), run.failures))
+                .unwrap_or_default(),
         }
     }
 }
@@ -333,7 +360,7 @@ fn keys(health: &Health) -> Vec<KeyRow> {
 impl SelfTest {
     fn new(app: &App) -> Self {
         let http = &app.config.http;
-        let server = &http.public_server_url;
+        let server = &http.server_url;
         let websocket = format!("{server}{}", http.websocket_path);
         let connect = if app.config.connect_ui.is_served { http.connect_url.as_str() } else { "" };
         SelfTest {

@@ -181,10 +181,7 @@ fn push_search(query: &mut QueryBuilder<Postgres>, filter: &Filter) {
         query.push_bind(actor.to_lowercase()).push(") > 0");
     }
     if let Some(text) = &filter.text {
-        query.push(
-            " AND strpos(lower(concat_ws(' ', actor, targets, context, metadata, resource, action, environment_name)), ",
-        );
-        query.push_bind(text.to_lowercase()).push(") > 0");
+        query.push(" AND strpos(words, ").push_bind(text.to_lowercase()).push(") > 0");
     }
 }
 

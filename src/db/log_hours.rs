@@ -135,7 +135,7 @@ pub struct HourDurations {
     pub durations: Vec<i64>,
 }
 
-/// How long operations of a kind took, by hour and state.
+/// How long operations of a kind took that were done or failed, by hour.
 pub async fn list_durations(
     db: impl PgExecutor<'_>,
     environment: EnvironmentId,
@@ -144,8 +144,33 @@ pub async fn list_durations(
 ) -> sqlx::Result<Vec<HourDurations>> {
     sqlx::query_as!(
         HourDurations,
-        "SELECT hour, durations FROM log_hours WHERE environment_id = $1 AND kind = $2 AND hour >= $3",
+        "SELECT hour, durations FROM log_hours
+         WHERE environment_id = $1 AND kind = $2 AND hour >= $3 AND state IN ('success', 'failed')",
         environment as EnvironmentId,
+        kind,
+        from
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// What a kind of operation came to in an hour of an environment.
+#[derive(Debug)]
+pub struct KindCount {
+    pub state: String,
+    pub count: i64,
+    pub durations: Vec<i64>,
+}
+
+/// Counts of one kind since `from`, of all environments.
+pub async fn list_of_kind(
+    db: impl PgExecutor<'_>,
+    kind: &str,
+    from: DateTime<Utc>,
+) -> sqlx::Result<Vec<KindCount>> {
+    sqlx::query_as!(
+        KindCount,
+        "SELECT state, count, durations FROM log_hours WHERE kind = $1 AND hour >= $2",
         kind,
         from
     )

@@ -11,6 +11,9 @@ const MOST_SKEW: TimeDelta = TimeDelta::seconds(5);
 /// What waits for longer than this is stuck.
 const STUCK: TimeDelta = TimeDelta::minutes(10);
 
+/// A refresh holds up the call that needs it.
+const SLOW_REFRESH_MILLIS: f64 = 5_000.0;
+
 /// How much a remark matters; the order is that of the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Weight {
@@ -139,6 +142,14 @@ fn about_work(remarks: &mut Remarks, health: &Health, now: DateTime<Utc>) {
             "What the database said stands below, in the row of the job. It is tried again at its next time.",
         );
     }
+    let slow = health.refreshes.durations.quantile(0.95).filter(|millis| *millis >= SLOW_REFRESH_MILLIS);
+    if let Some(millis) = slow {
+        remarks.add(
+            Weight::Attention,
+            format!("Token refreshes are slow: 5 of 100 take {:.0} s or more", millis / 1000.0),
+            "Calls wait for them. Look at the refreshes in the logs of the environments: a provider is slow, or the way to it.",
+        );
+    }
     if health.failing.0 > 0 {
         remarks.add(
             Weight::Attention,
@@ -258,7 +269,7 @@ mod tests {
 
     use uuid::Uuid;
 
-    use super::super::{Database, EncryptionKey, Queues};
+    use super::super::{Database, EncryptionKey, Queues, Refreshes};
     use super::*;
     use crate::db::health::Waiting;
     use crate::db::replicas::Replica;
@@ -308,6 +319,7 @@ mod tests {
             replicas: vec![process("1")],
             jobs: Vec::new(),
             failing: (0, Vec::new()),
+            refreshes: Refreshes::default(),
             keys: Vec::new(),
             remarks: Vec::new(),
         }
@@ -363,6 +375,10 @@ mod tests {
         health.queues.webhooks.due_at = Some(DateTime::UNIX_EPOCH);
         health.queues.paused_addresses = 2;
         health.failing.0 = 3;
+        // One refresh, in the bucket of the slowest.
+        let mut slowest = [0; 21];
+        slowest[20] = 1;
+        health.refreshes.durations.add(&slowest);
         health.replicas.push(process("2"));
         health.keys.push(EncryptionKey { fingerprint: "abc".into(), is_current: false, is_here: false });
         let found = titles(&config(&GOOD), &health, true);
@@ -374,12 +390,13 @@ mod tests {
             "due for more than ten minutes",
             "2 webhook addresses are paused",
             "Credentials of 3 connections",
+            "5 of 100 take 30 s or more",
             "different versions",
             "without Redis",
             "lacks the encryption key abc",
         ] {
             assert!(found.iter().any(|(_, text)| text.contains(title)), "{title}: {found:?}");
         }
-        assert_eq!(found.len(), 9);
+        assert_eq!(found.len(), 10);
     }
 }

@@ -110,7 +110,7 @@ describe('what happened, who did it, and how the server is', needs(noChromium), 
         await dashboard.page.locator('del', { hasText: hostile }).waitFor();
         await dashboard.page.locator('ins', { hasText: 'Acme, renamed' }).waitFor();
         await dashboard.inspect('audit-trail');
-        const [download] = await Promise.all([dashboard.page.waitForEvent('download'), dashboard.page.getByRole('link', { name: 'CSV' }).click()]);
+        const [download] = await Promise.all([dashboard.page.waitForEvent('download'), dashboard.page.getByRole('link', { name: 'Download CSV' }).click()]);
         assert.equal(download.suggestedFilename(), 'audit-trail.csv');
         await dashboard.page.getByLabel('What', { exact: true }).selectOption('integration:created');
         await dashboard.page.getByRole('button', { name: 'Filter' }).click();

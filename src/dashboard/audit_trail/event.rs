@@ -73,9 +73,7 @@ impl EventRow {
                 _ => Some(("bad", "Failed")),
             },
             when: page.moment(event.occurred_at),
-            actor: Some(text(&event.actor, "display"))
-                .filter(|name| !name.is_empty())
-                .unwrap_or_else(|| actor_id.clone()),
+            actor: actor(&event.actor),
             actor_kind: text(&event.actor, "type").replace('_', " "),
             actor_id,
             environment: event.environment_name.clone().unwrap_or_default(),
@@ -92,6 +90,13 @@ impl EventRow {
             },
         }
     }
+}
+
+/// Who did it. The name of a key says nothing without the word.
+fn actor(actor: &Value) -> String {
+    let text = |name: &str| actor[name].as_str().unwrap_or_default();
+    let name = Some(text("display")).filter(|name| !name.is_empty()).unwrap_or_else(|| text("id"));
+    if text("type") == "api_key" { format!("API key {name}") } else { name.to_owned() }
 }
 
 fn shown(page: &Page, target: &Target<'_>, living: &[Living]) -> ShownTarget {

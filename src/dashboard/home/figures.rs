@@ -108,7 +108,7 @@ impl Figures {
         let (good, bad) = (total(&done), total(&failed));
         self.frame().bars(
             ("requests", "Requests"),
-            format!("{} proxied calls", grouped(good + bad)),
+            plural(good + bad, "proxied call"),
             format!("{} of them failed{}", grouped(bad), share(bad, good + bad)),
             [
                 Series { class: "good", name: "Succeeded", values: done },
@@ -123,10 +123,10 @@ impl Figures {
         let (of_calls, of_others) = (total(&calls), total(&others));
         self.frame().bars(
             ("errors", "Errors"),
-            format!("{} operations failed", grouped(of_calls + of_others)),
+            format!("{} failed", plural(of_calls + of_others, "operation")),
             format!(
-                "{} proxied calls, {} sign-ins, refreshes and webhooks",
-                grouped(of_calls),
+                "{}, {} others: sign-ins, refreshes, webhooks",
+                plural(of_calls, "proxied call"),
                 grouped(of_others)
             ),
             [
@@ -148,8 +148,7 @@ impl Figures {
             }
         }
         let line = |share: f64| by_step.iter().map(|durations| durations.quantile(share)).collect();
-        let told =
-            |share: f64| whole.quantile(share).map_or("nothing yet".to_owned(), |millis| span(millis as i64));
+        let told = |share: f64| whole.quantile(share).map_or("nothing yet".to_owned(), milliseconds);
         self.frame().lines(
             ("latency", "Response time"),
             format!("{} for half of the calls", told(0.5)),
@@ -158,7 +157,7 @@ impl Figures {
                 Series { class: "calm", name: "Half (p50)", values: line(0.5) },
                 Series { class: "accent", name: "95 of 100 (p95)", values: line(0.95) },
             ],
-            |millis| span(millis.round() as i64),
+            milliseconds,
         )
     }
 
@@ -169,7 +168,7 @@ impl Figures {
         let (good, bad) = (total(&done), total(&failed));
         self.frame().bars(
             ("refreshes", "Token refreshes"),
-            format!("{} refreshes", grouped(good + bad)),
+            format!("{} refreshed", plural(good + bad, "token")),
             format!("{} of them failed{}", grouped(bad), share(bad, good + bad)),
             [
                 Series { class: "good", name: "Succeeded", values: done },
@@ -190,7 +189,7 @@ impl Figures {
         };
         self.frame().lines(
             ("connections", "Connections"),
-            format!("{} connections now", grouped(self.live)),
+            format!("{} now", plural(self.live, "connection")),
             detail,
             vec![Series { class: "accent", name: "Connections", values }],
             |count| grouped(count as i64),
@@ -212,6 +211,14 @@ fn is_failure(state: &str) -> bool {
 
 fn total(values: &[f64]) -> i64 {
     values.iter().sum::<f64>() as i64
+}
+
+fn plural(count: i64, one: &str) -> String {
+    format!("{} {one}{}", grouped(count), if count == 1 { "" } else { "s" })
+}
+
+fn milliseconds(millis: f64) -> String {
+    if (f64::EPSILON..1.0).contains(&millis) { "under 1 ms".to_owned() } else { span(millis.round() as i64) }
 }
 
 /// In percent, with the brackets around it; empty where there is nothing to share.
