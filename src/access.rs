@@ -56,7 +56,7 @@ impl Role {
         use Action::*;
         match (self, action) {
             (_, BeHere) | (Role::Administrator, _) => true,
-            (_, ManageConnectUi | ManageEnvironments | ManageTeam | ReadAudit) => false,
+            (_, ManageConnectUi | ManageEnvironments | ManageTeam | ReadAudit | SeeHealth) => false,
             (_, Read | TriggerSyncs | Write | ReadSecrets) if zone == Zone::Development => true,
             (Role::ProductionSupport, Read | TriggerSyncs) => true,
             (_, Read | TriggerSyncs | Write | ReadSecrets) => false,
@@ -67,7 +67,7 @@ impl Role {
 /// Something that a member wants to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// Be logged in: the own profile, the state of the server.
+    /// Be logged in: the own profile.
     BeHere,
     /// Look at integrations, connections, syncs and logs of an environment.
     Read,
@@ -82,6 +82,8 @@ pub enum Action {
     /// Members, roles, invitations.
     ManageTeam,
     ReadAudit,
+    /// Look at the state of the server: database, queues, replicas, jobs, settings.
+    SeeHealth,
 }
 
 /// The kind of environment in which something is done. What concerns no environment counts as production.
@@ -113,12 +115,12 @@ mod tests {
             (Zone::Production, vec![Write, ReadSecrets], [true, false, false]),
             (
                 Zone::Development,
-                vec![ManageTeam, ManageConnectUi, ManageEnvironments, ReadAudit],
+                vec![ManageTeam, ManageConnectUi, ManageEnvironments, ReadAudit, SeeHealth],
                 [true, false, false],
             ),
             (
                 Zone::Production,
-                vec![ManageTeam, ManageConnectUi, ManageEnvironments, ReadAudit],
+                vec![ManageTeam, ManageConnectUi, ManageEnvironments, ReadAudit, SeeHealth],
                 [true, false, false],
             ),
         ];

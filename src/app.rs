@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -62,6 +63,7 @@ pub struct App {
     pub rng: Rng,
     /// Names this process in leases.
     pub replica: Uuid,
+    pub started_at: DateTime<Utc>,
     pub lifecycle: Lifecycle,
 }
 

@@ -7,6 +7,7 @@
 mod action;
 mod call;
 mod difference;
+mod export;
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -15,6 +16,7 @@ use sqlx::PgExecutor;
 pub use action::Action;
 pub use call::{Actor, Call, carried, note_actor, within};
 pub use difference::{difference, secret};
+pub use export::{EventBody, ExportFormat, export};
 
 use crate::app::App;
 use crate::db::audit_events::{self, NewEvent};

@@ -4,6 +4,7 @@
 
 mod admission;
 mod api_keys;
+mod audit_trail;
 mod call;
 mod connections;
 mod cookies;
@@ -12,6 +13,7 @@ mod environments;
 mod error;
 mod flash;
 mod form;
+mod health;
 mod home;
 mod integrations;
 mod join;
@@ -165,6 +167,9 @@ fn pages(pages: Pages) -> Pages {
             ManageEnvironments,
             post(environments::delete_environment),
         )
+        .page("/settings/audit-trail", ReadAudit, get(audit_trail::show_trail))
+        .page("/settings/audit-trail/export", ReadAudit, get(audit_trail::export_trail))
+        .page("/settings/health", SeeHealth, get(health::show_health))
         .page("/settings/team", ManageTeam, get(team::show_team).post(team::invite))
         .page("/settings/team/invitations/{invitation}/revoke", ManageTeam, post(team::revoke_invitation))
         .page("/settings/team/{member}/role", ManageTeam, post(team::change_role))

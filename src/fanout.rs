@@ -72,6 +72,24 @@ impl Fanout {
         }
     }
 
+    /// How long Redis takes to answer; `None` without one.
+    ///
+    /// # Errors
+    /// Why it does not, without its address.
+    pub async fn ping(&self, patience: Duration) -> Option<Result<Duration, String>> {
+        let client = self.client.as_ref()?;
+        let began = tokio::time::Instant::now();
+        let asked = async {
+            let manager = self.publisher.get_or_try_init(|| client.get_connection_manager()).await?;
+            manager.clone().ping::<String>().await.map(drop)
+        };
+        Some(match tokio::time::timeout(patience, asked).await {
+            Ok(Ok(())) => Ok(began.elapsed()),
+            Ok(Err(error)) => Err(error.category().to_owned()),
+            Err(_) => Err(format!("no answer within {} ms", patience.as_millis())),
+        })
+    }
+
     async fn publish(&self, client: &Client, wake: Wake) -> Result<(), RedisError> {
         let manager = self.publisher.get_or_try_init(|| client.get_connection_manager()).await?;
         manager.clone().publish(CHANNEL, wake.as_str()).await

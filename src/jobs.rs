@@ -3,6 +3,8 @@
 //! removing old rows.
 
 mod cleanup;
+mod count_connections;
+mod heartbeat;
 mod refresh_idle;
 mod run;
 
@@ -13,7 +15,7 @@ use chrono::TimeDelta;
 
 use crate::app::{App, SharedApp};
 use crate::db::changes::{self, Change, ChangeKind};
-use crate::db::{ConnectionRowId, IntegrationId, api_keys, connections, oauth_sessions};
+use crate::db::{ConnectionRowId, IntegrationId, api_keys, connections, oauth_sessions, replicas};
 use crate::fanout::Wake;
 use crate::hooks::follow_hooks;
 use crate::logs;
@@ -26,9 +28,13 @@ const FEED_EVERY: Duration = Duration::from_secs(2);
 /// Each read of the feed overlaps the last one, because transactions commit out of order.
 const FEED_OVERLAP: TimeDelta = TimeDelta::seconds(20);
 const SOCKETS_EVERY: Duration = Duration::from_secs(1);
+const HEARTBEAT_EVERY: Duration = Duration::from_secs(30);
+const COUNT_EVERY: Duration = Duration::from_secs(3600);
 const PARTITIONS_EVERY: Duration = Duration::from_secs(3600);
 
 pub use cleanup::clean_up;
+pub use count_connections::count_connections;
+pub use heartbeat::{REMEMBERED, SILENCE, beat, this_replica};
 pub use refresh_idle::{refresh_connections, refresh_idle};
 pub use run::{JobStatus, Run, list_jobs};
 
@@ -47,6 +53,8 @@ pub fn spawn(app: &SharedApp) {
     every(app, PARTITIONS_EVERY, |app| async move {
         report("log partitions", logs::keep_partitions(&app).await);
     });
+    every(app, COUNT_EVERY, |app| async move { report("connection counts", count_connections(&app).await) });
+    app.lifecycle.tasks.spawn(keep_beating(app.clone()));
     app.lifecycle.tasks.spawn(logs::write_continuously(app.clone()));
     shipping::spawn(app);
     app.lifecycle.tasks.spawn(follow_outcomes(app.clone()));
@@ -98,10 +106,11 @@ pub async fn flush(app: &App) {
     app.logs.flush(&app.db).await;
 }
 
-/// What is done once, before anybody calls: operations that a stopped process left behind are ended.
+/// What is done once, before anybody calls: operations that a stopped process left behind are ended, and connections counted.
 pub async fn tidy_logs(app: &App) {
     report("log partitions", logs::keep_partitions(app).await);
     report("operation time-outs", logs::time_out_abandoned(app).await);
+    report("connection counts", count_connections(app).await);
 }
 
 /// Delivers the outcomes of sign-ins that ended on another replica, or before the socket came.
@@ -114,6 +123,18 @@ pub async fn deliver_outcomes(app: &App) -> sqlx::Result<()> {
         app.hub.deliver(&socket, outcome);
     }
     Ok(())
+}
+
+/// Tells the others of this process until it stops, and that it is gone.
+async fn keep_beating(app: SharedApp) {
+    loop {
+        report("heartbeat", beat(&app).await);
+        tokio::select! {
+            () = app.lifecycle.stopping.cancelled() => break,
+            () = tokio::time::sleep(HEARTBEAT_EVERY) => {}
+        }
+    }
+    report("heartbeat", replicas::delete(&app.db, app.replica).await);
 }
 
 async fn follow_outcomes(app: SharedApp) {

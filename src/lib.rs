@@ -21,6 +21,7 @@ pub mod egress;
 pub mod environments;
 pub mod error;
 pub mod fanout;
+pub mod health;
 pub mod hooks;
 pub mod hub;
 pub mod integrations;

@@ -13,6 +13,7 @@ mod reading;
 mod record;
 mod redaction;
 mod retention;
+mod tally;
 mod terms;
 mod writer;
 
@@ -24,10 +25,12 @@ use chrono::{DateTime, Utc};
 use tokio::sync::Mutex;
 
 use self::queue::{Queue, Weight};
+use self::tally::Unlogged;
 use self::writer::Desk;
 use crate::app::{App, SharedApp};
 use crate::clock::Clock;
 use crate::config::OperationLogConfig;
+use crate::db::EnvironmentId;
 use crate::rng::Rng;
 
 pub use advice::advice;
@@ -36,13 +39,15 @@ pub use operation::{HttpExchange, NewOperation, Operation, http_message};
 pub use queue::Entry;
 pub use reading::{
     MessageList, MessageQuery, NameCategory, OperationCursor, OperationPage, OperationQuery, Period,
-    TypeFilter, count_by_day, count_names, find_operation, list_messages, list_operations, show_day,
+    TypeFilter, count_by_day, count_names, find_operation, list_failed, list_messages, list_newest,
+    list_operations, show_day,
 };
 pub use record::{LogError, MessageRecord, OperationRecord, Retry};
 pub use redaction::Redactor;
 pub use retention::{
     PARTITIONS, TIME_OUTS, end_abandoned, keep_partitions, roll_partitions, time_out_abandoned,
 };
+pub use tally::{Durations, UnloggedCalls};
 pub use terms::{Facet, TermQuery, Terms};
 pub use writer::Batch;
 
@@ -68,6 +73,7 @@ struct Shared {
     subscribers: RwLock<Vec<Subscriber>>,
     has_subscribers: AtomicBool,
     desk: Mutex<Desk>,
+    unlogged: Unlogged,
 }
 
 #[derive(Default)]
@@ -82,7 +88,7 @@ struct Counters {
 }
 
 /// Numbers about the log, since the process started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LogStats {
     /// Entries that wait to be written.
     pub queued: u64,
@@ -116,6 +122,7 @@ impl Logs {
             subscribers: RwLock::default(),
             has_subscribers: AtomicBool::new(false),
             desk: Mutex::default(),
+            unlogged: Unlogged::default(),
         }))
     }
 
@@ -173,6 +180,11 @@ impl Logs {
             return false;
         }
         self.0.queue.has_room_for_bulk()
+    }
+
+    /// Counts successful proxied calls of an environment that [`Logs::wants_proxy_success`] turned away.
+    pub fn unlogged_calls(&self, environment: EnvironmentId) -> Arc<UnloggedCalls> {
+        self.0.unlogged.of(environment)
     }
 
     fn is_sampled(&self) -> bool {

@@ -23,7 +23,7 @@ use self::labels::{
     RefreshLabels, RouteLabels, StateLabels, StatusClass,
 };
 pub use self::labels::{AuthResult, JobResult, RefreshResult};
-pub use self::scrape::scrape;
+pub use self::scrape::{resident_memory, scrape};
 use crate::auth::AuthMode;
 
 /// Upper bounds in seconds: from an answer out of memory to a slow provider.

@@ -178,6 +178,7 @@ pub async fn build(config: Config, pool: PgPool, clock: Clock, rng: Rng) -> Resu
         logs: Logs::new(config.logs.clone(), clock.clone(), rng.clone()),
         shipping: ShippingStats::default(),
         replica: rng.uuid(),
+        started_at: clock.now(),
         lifecycle: Lifecycle::default(),
         config,
         db: pool,

@@ -24,7 +24,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-pub use audit_trail::{export_audit_trail, list_audit_trail};
+pub use audit_trail::{download, export_audit_trail, list_audit_trail};
 pub use connect_ui::{get_connect_ui_settings, put_connect_ui_settings};
 pub use environments::{
     create_environment, delete_environment, get_environment, list_environments, rotate_signing_key,

@@ -1,17 +1,26 @@
-//! Where a visit starts.
+//! Where a visit starts: what an environment did lately, what failed, and where it is reached.
+
+mod chart;
+mod figures;
 
 use askama::Template;
-use axum::extract;
+use axum::extract::{self, RawQuery};
 use axum::response::Response;
 use chrono::TimeDelta;
 
+use self::chart::Chart;
+use self::figures::{Figures, PERIODS, Period};
 use super::error::PageError;
-use super::logs::{Summary, newest};
+use super::form::Form;
+use super::logs::Summary;
 use super::page::{EnvironmentPage, Page, environment_path};
 use crate::access::Action;
 use crate::app::{App, SharedApp};
 use crate::db::environments;
-use crate::logs::{OperationQuery, State};
+use crate::logs;
+
+/// Failures on the page.
+const FAILURES: i64 = 5;
 
 /// The way to the environment that was looked at last.
 pub async fn find_home(page: Page) -> Result<Response, PageError> {
@@ -28,6 +37,12 @@ pub async fn find_home(page: Page) -> Result<Response, PageError> {
 #[template(path = "dashboard/home.html")]
 struct HomePage<'a> {
     page: &'a EnvironmentPage,
+    periods: &'static [Period],
+    period: &'static Period,
+    charts: Vec<Chart>,
+    /// Whether nothing at all happened in the period, and there is no connection.
+    is_new: bool,
+    is_stored: bool,
     server_url: &'a str,
     callback_url: String,
     public_key: String,
@@ -35,25 +50,35 @@ struct HomePage<'a> {
     failures: Vec<Summary>,
 }
 
-/// The first page of an environment: what went wrong lately, and where it is reached.
+/// The first page of an environment: what happened and what went wrong lately, and where it is reached.
 pub async fn show_home(
     extract::State(app): extract::State<SharedApp>,
     page: EnvironmentPage,
+    RawQuery(query): RawQuery,
 ) -> Result<Response, PageError> {
+    let form = Form::parse(query.unwrap_or_default().as_bytes());
+    let period = Period::find(form.text("period"));
     let settings = environments::find_settings(&app.db, page.environment.id).await?;
     let settings = settings.ok_or_else(PageError::not_found)?;
     let callback_url = settings.callback_url.unwrap_or_else(|| app.config.http.default_callback_url());
+    let figures = Figures::load(&app, page.environment.id, period).await?;
     page.show(&HomePage {
         page: &page,
+        periods: &PERIODS,
+        period,
+        is_new: figures.are_empty(),
+        charts: figures.charts(),
+        is_stored: app.logs.is_stored(),
         server_url: &app.config.http.server_url,
         callback_url,
         public_key: settings.public_key.to_string(),
-        failures: newest(&app, &page, failed_within_a_day(&app)).await?,
+        failures: failures(&app, &page).await?,
     })
 }
 
-fn failed_within_a_day(app: &App) -> OperationQuery {
-    let now = app.clock.now();
-    let period = Some((now - TimeDelta::days(1), now));
-    OperationQuery { states: vec![State::Failed], period, ..OperationQuery::default() }
+/// What failed within a day.
+async fn failures(app: &App, page: &EnvironmentPage) -> Result<Vec<Summary>, PageError> {
+    let since = app.clock.now() - TimeDelta::days(1);
+    let failed = logs::list_failed(app, page.environment.id, since, FAILURES).await?;
+    Ok(failed.iter().map(|operation| Summary::new(page, operation)).collect())
 }

@@ -13,7 +13,7 @@ use url::form_urlencoded;
 
 pub use operation::show_operation;
 
-pub use self::summary::Summary;
+pub use self::summary::{Summary, span};
 use super::error::PageError;
 use super::form::Form;
 use super::page::EnvironmentPage;
@@ -113,9 +113,9 @@ pub async fn newest(
     page: &EnvironmentPage,
     query: OperationQuery,
 ) -> Result<Vec<Summary>, PageError> {
-    let found =
-        logs::list_operations(app, page.environment.id, &OperationQuery { limit: FEW, ..query }).await?;
-    Ok(found.operations.iter().map(|operation| Summary::new(page, operation)).collect())
+    let few = OperationQuery { limit: FEW, ..query };
+    let found = logs::list_newest(app, page.environment.id, &few).await?;
+    Ok(found.iter().map(|operation| Summary::new(page, operation)).collect())
 }
 
 /// What the form asks for. A value that means nothing filters nothing, as if it were not there.

@@ -38,6 +38,8 @@ const OF_ENVIRONMENT: &[Entry] = &[
 const OF_SERVER: &[Entry] = &[
     entry("Environments", "layers", 'e', "/settings/environments", ManageEnvironments),
     entry("Team", "people", 't', "/settings/team", ManageTeam),
+    entry("Audit trail", "shield", 'a', "/settings/audit-trail", ReadAudit),
+    entry("Health", "pulse", 'y', "/settings/health", SeeHealth),
 ];
 
 /// Links under one heading.

@@ -273,6 +273,8 @@ pub async fn purge(db: impl PgExecutor<'_>, before: DateTime<Utc>) -> sqlx::Resu
          keys AS (DELETE FROM api_keys WHERE environment_id IN (SELECT id FROM gone)),
          users AS (DELETE FROM end_users WHERE environment_id IN (SELECT id FROM gone)),
          variables AS (DELETE FROM environment_variables WHERE environment_id IN (SELECT id FROM gone)),
+         counts AS (DELETE FROM connection_counts WHERE environment_id IN (SELECT id FROM gone)),
+         hours AS (DELETE FROM log_hours WHERE environment_id IN (SELECT id FROM gone)),
          runs AS (DELETE FROM post_connection_runs WHERE environment_id IN (SELECT id FROM gone)),
          deliveries AS (DELETE FROM webhook_deliveries WHERE environment_id IN (SELECT id FROM gone)),
          queues AS (DELETE FROM webhook_queues WHERE endpoint_id IN (

@@ -87,6 +87,35 @@ pub async fn upsert(db: impl PgExecutor<'_>, rows: &[OperationRow]) -> sqlx::Res
     Ok(())
 }
 
+/// How far an operation was when it was stored the last time.
+#[derive(Debug)]
+pub struct EarlierState {
+    pub id: String,
+    pub has_environment: bool,
+    pub state: String,
+    pub started_at: Option<DateTime<Utc>>,
+    pub ended_at: Option<DateTime<Utc>>,
+}
+
+/// The states of those of these operations, by id and creation, that are stored already. The rows are locked in one order.
+pub async fn lock_states(
+    db: impl PgExecutor<'_>,
+    operations: &[(&str, DateTime<Utc>)],
+) -> sqlx::Result<Vec<EarlierState>> {
+    let (ids, times): (Vec<String>, Vec<DateTime<Utc>>) =
+        operations.iter().map(|(id, time)| ((*id).to_owned(), *time)).unzip();
+    sqlx::query_as!(
+        EarlierState,
+        r#"SELECT id AS "id!", environment_id IS NOT NULL AS "has_environment!", state AS "state!", started_at, ended_at
+           FROM log_operations WHERE is_bulk = false AND created_at = ANY($2) AND id = ANY($1)
+           ORDER BY created_at, id FOR UPDATE"#,
+        &ids,
+        &times
+    )
+    .fetch_all(db)
+    .await
+}
+
 /// An operation that was abandoned.
 #[derive(Debug)]
 pub struct Abandoned {

@@ -360,37 +360,23 @@ pub async fn count_names(
     .await
 }
 
-/// How operations of a day ended.
-#[derive(Debug, PartialEq, Eq)]
-pub struct DayCount {
-    pub day: NaiveDate,
-    pub total: i64,
-    pub success: i64,
-    pub failure: i64,
-    pub cancelled: i64,
-    pub expired: i64,
-    pub running: i64,
-}
-
-/// Counts of one kind by day, for days that have any.
-pub async fn count_by_day(
+/// The newest operations since `from` that failed. Read from an index of their own.
+pub async fn list_failed(
     db: impl PgExecutor<'_>,
     environment: EnvironmentId,
-    kind: &str,
     from: DateTime<Utc>,
-) -> sqlx::Result<Vec<DayCount>> {
+    limit: i64,
+) -> sqlx::Result<Vec<StoredOperation>> {
     sqlx::query_as!(
-        DayCount,
-        r#"SELECT (created_at AT TIME ZONE 'UTC')::date AS "day!", count(*) AS "total!",
-               count(*) FILTER (WHERE state = 'success') AS "success!",
-               count(*) FILTER (WHERE state = 'failed') AS "failure!",
-               count(*) FILTER (WHERE state = 'cancelled') AS "cancelled!",
-               count(*) FILTER (WHERE state = 'timeout') AS "expired!",
-               count(*) FILTER (WHERE state = 'running') AS "running!"
-           FROM log_operations WHERE environment_id = $1 AND kind = $2 AND created_at >= $3 GROUP BY 1 ORDER BY 1"#,
+        StoredOperation,
+        r#"SELECT id AS "id!", created_at AS "created_at!", account_id AS "account_id!", environment_id, kind AS "kind!",
+               state AS "state!", level AS "level!", message AS "message!", updated_at AS "updated_at!", started_at,
+               ended_at, expires_at, data AS "data!", messages
+           FROM log_operations WHERE environment_id = $1 AND state = 'failed' AND created_at >= $2
+           ORDER BY created_at DESC, id DESC LIMIT $3"#,
         environment.0,
-        kind,
-        from
+        from,
+        limit
     )
     .fetch_all(db)
     .await

@@ -6,11 +6,12 @@ use std::future::Future;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 
+use super::heartbeat::REMEMBERED;
 use super::run::Run;
 use crate::app::App;
 use crate::db::{
     audit_events, changes, connect_sessions, connections, environments, integrations, member_links,
-    member_sessions, oauth_sessions, seen_webhooks,
+    member_sessions, oauth_sessions, replicas, seen_webhooks,
 };
 use crate::webhooks::outgoing;
 
@@ -55,6 +56,7 @@ async fn delete_old(app: &App) -> sqlx::Result<Value> {
     removed.step("member_sessions", || member_sessions::delete_expired(db, now)).await;
     removed.step("member_links", || member_links::delete_expired(db, now)).await;
     removed.step("webhook_deliveries", || outgoing::clean_up(app)).await;
+    removed.step("replicas", || replicas::purge(db, now - REMEMBERED)).await;
     removed.step("changes", || changes::purge(db, now - FEED_KEPT)).await;
     removed.into_result()
 }

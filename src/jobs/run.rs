@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{cleanup, refresh_idle};
+use super::{cleanup, count_connections, refresh_idle};
 use crate::app::App;
 use crate::db::job_leases;
 use crate::db::job_runs::{self, JobRun, NewRun};
@@ -74,6 +74,7 @@ pub async fn list_jobs(app: &App) -> sqlx::Result<Vec<JobStatus>> {
         (logs::TIME_OUTS, config.timeout_operations_every),
         (refresh_idle::NAME, config.refresh_every),
         (logs::PARTITIONS, super::PARTITIONS_EVERY),
+        (count_connections::NAME, super::COUNT_EVERY),
     ];
     let mut runs = job_runs::list(&app.db).await?;
     let leases = job_leases::list(&app.db, app.clock.now()).await?;

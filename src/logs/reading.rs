@@ -10,8 +10,9 @@ use super::terms::{Facet, TermQuery};
 use super::{Kind, Level, State};
 use crate::app::App;
 use crate::db::EnvironmentId;
+use crate::db::log_hours::{self, DayCount};
 use crate::db::log_reads::{
-    self, DayCount, MessageFilter, MessagePage, NameCount, OperationFilter, StoredMessage, StoredOperation,
+    self, MessageFilter, MessagePage, NameCount, OperationFilter, StoredMessage, StoredOperation,
 };
 use crate::time_format::format_millis_z;
 
@@ -79,14 +80,7 @@ pub async fn list_operations(
     environment: EnvironmentId,
     query: &OperationQuery,
 ) -> sqlx::Result<OperationPage> {
-    let filter = OperationFilter {
-        terms: terms(environment, query),
-        from: query.period.map(|(from, _)| from),
-        to: query.period.map(|(_, to)| to),
-        after: query.after.as_ref().map(|cursor| (cursor.created_at, cursor.id.clone())),
-        day: None,
-        limit: query.limit,
-    };
+    let filter = filter(environment, query);
     let rows = log_reads::list_operations(&app.db, environment, &filter).await?;
     let is_full = i64::try_from(rows.len()).unwrap_or(i64::MAX) >= query.limit;
     let total = if is_full || query.after.is_some() {
@@ -97,6 +91,27 @@ pub async fn list_operations(
     let next = rows.last().filter(|_| is_full);
     let next = next.map(|row| OperationCursor { created_at: row.created_at, id: row.id.clone() });
     Ok(OperationPage { operations: rows.into_iter().map(show).collect(), total, next })
+}
+
+/// The newest operations that match, for pages that show a few and do not say how many there are.
+pub async fn list_newest(
+    app: &App,
+    environment: EnvironmentId,
+    query: &OperationQuery,
+) -> sqlx::Result<Vec<Value>> {
+    let rows = log_reads::list_operations(&app.db, environment, &filter(environment, query)).await?;
+    Ok(rows.into_iter().map(show).collect())
+}
+
+fn filter(environment: EnvironmentId, query: &OperationQuery) -> OperationFilter {
+    OperationFilter {
+        terms: terms(environment, query),
+        from: query.period.map(|(from, _)| from),
+        to: query.period.map(|(_, to)| to),
+        after: query.after.as_ref().map(|cursor| (cursor.created_at, cursor.id.clone())),
+        day: None,
+        limit: query.limit,
+    }
 }
 
 fn terms(environment: EnvironmentId, query: &OperationQuery) -> String {
@@ -287,13 +302,24 @@ pub async fn count_names(
     log_reads::count_names(&app.db, environment, member, search, MOST_NAMES).await
 }
 
+/// The newest operations since `from` that failed, as the API shows them.
+pub async fn list_failed(
+    app: &App,
+    environment: EnvironmentId,
+    from: DateTime<Utc>,
+    limit: i64,
+) -> sqlx::Result<Vec<Value>> {
+    let found = log_reads::list_failed(&app.db, environment, from, limit).await?;
+    Ok(found.into_iter().map(show).collect())
+}
+
 /// How operations of a kind ended, for each day that is kept, the oldest first.
 pub async fn count_by_day(app: &App, environment: EnvironmentId, kind: Kind) -> sqlx::Result<Vec<DayCount>> {
     let now = app.clock.now();
     let first = (now - app.config.logs.retention).date_naive().checked_add_days(Days::new(1));
     let first = first.unwrap_or(now.date_naive());
     let from = first.and_time(chrono::NaiveTime::MIN).and_utc();
-    let mut counted = log_reads::count_by_day(&app.db, environment, kind.as_str(), from).await?;
+    let mut counted = log_hours::count_by_day(&app.db, environment, kind.as_str(), from).await?;
     let days = first.iter_days().take_while(|day| *day <= now.date_naive());
     Ok(days
         .map(|day| match counted.iter().position(|count| count.day == day) {

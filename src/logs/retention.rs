@@ -1,7 +1,7 @@
 //! Days come and go: partitions are made ahead, dropped when their time is over or space is short, and operations that nobody
 //! ended are ended. One replica at a time does it.
 
-use chrono::{DateTime, Days, NaiveDate, Utc};
+use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 
 use serde_json::json;
 
@@ -9,11 +9,14 @@ use super::{Kind, LogError, NewOperation, Settings, State};
 use crate::app::App;
 use crate::db::log_operations::{self, Abandoned};
 use crate::db::log_partitions::{self, LogTable, Partition};
+use crate::db::{connection_counts, log_hours};
 use crate::jobs::Run;
 
 /// The names of the jobs.
 pub const PARTITIONS: &str = "log partitions";
 pub const TIME_OUTS: &str = "operation time-outs";
+/// Counts are small, and worth more than what they count.
+const COUNTS_KEPT: TimeDelta = TimeDelta::days(90);
 /// Abandoned operations that are ended in one step.
 const PAGE: i64 = 500;
 
@@ -24,7 +27,7 @@ pub async fn keep_partitions(app: &App) -> sqlx::Result<()> {
     run.finish(app, result.map(|()| json!({}))).await
 }
 
-/// Makes the partitions of today and tomorrow, and drops those of days that are over.
+/// Makes the partitions of today and tomorrow, drops those of days that are over, and forgets old counts.
 pub async fn roll_partitions(app: &App) -> sqlx::Result<()> {
     let now = app.clock.now();
     let today = now.date_naive();
@@ -33,6 +36,9 @@ pub async fn roll_partitions(app: &App) -> sqlx::Result<()> {
             log_partitions::ensure(&app.db, table, day).await?;
         }
     }
+    let counts_end = now - app.config.logs.retention.max(COUNTS_KEPT);
+    while log_hours::purge(&app.db, counts_end).await? > 0 {}
+    while connection_counts::purge(&app.db, counts_end).await? > 0 {}
     let partitions = log_partitions::list(&app.db).await?;
     for partition in superfluous(&partitions, &app.config.logs, now) {
         log_partitions::drop_day(&app.db, partition.table, partition.day).await?;
@@ -117,8 +123,6 @@ fn end(app: &App, row: &Abandoned) {
 
 #[cfg(test)]
 mod tests {
-    use chrono::TimeDelta;
-
     use super::*;
 
     fn partition(table: LogTable, day: u32, size: i64) -> Partition {

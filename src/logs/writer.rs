@@ -5,17 +5,20 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use indexmap::IndexMap;
 use serde_json::Value;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 
+use super::kind::Kind;
 use super::queue::Entry;
 use super::record::{MessageRecord, OperationRecord};
+use super::tally::Tally;
 use super::{Logs, Settings};
 use crate::db::EnvironmentId;
+use crate::db::log_hours;
 use crate::db::log_messages::{self, MessageRow};
-use crate::db::log_operations::{self, OperationRow, Owner};
+use crate::db::log_operations::{self, EarlierState, OperationRow, Owner};
 use crate::db::log_partitions::{self, LogTable};
 
 /// A batch that the database refuses this often is given up: something in it cannot be stored. While no database answers, a
@@ -46,18 +49,21 @@ pub struct Desk {
     owners: HashMap<EnvironmentId, Owner>,
     /// Partitions that are known to exist.
     days: BTreeSet<(LogTable, NaiveDate)>,
+    /// Calls that are counted though they are not logged.
+    unlogged: Tally,
 }
 
 impl Logs {
     /// Writes everything that waits. Called twice a second, at the end of the process, and by tests.
     pub async fn flush(&self, db: &PgPool) {
         let mut desk = self.0.desk.lock().await;
+        self.0.unlogged.drain_into(&mut desk.unlogged, self.now());
         // What comes meanwhile is the next flush's.
         let mut left = self.0.queue.len();
         loop {
             let (batch, refusals) = match desk.unfinished.take() {
                 Some(unfinished) => unfinished,
-                None if left == 0 => return,
+                None if left == 0 => break,
                 None => {
                     let entries = self.0.queue.take();
                     left = left.saturating_sub(entries.len().max(1));
@@ -67,6 +73,23 @@ impl Logs {
             if let Err(Unwritten { batch, is_refused }) = self.write(db, &mut desk, batch).await {
                 self.put_back(&mut desk, batch, refusals + u32::from(is_refused));
                 return;
+            }
+        }
+        self.write_unlogged(db, &mut desk).await;
+    }
+
+    /// Stores the counts of calls that are not logged; what the database does not take is kept.
+    async fn write_unlogged(&self, db: &PgPool, desk: &mut Desk) {
+        if !self.0.settings.enabled {
+            desk.unlogged = Tally::default();
+        }
+        if desk.unlogged.is_empty() {
+            return;
+        }
+        match log_hours::add(db, &desk.unlogged.rows()).await {
+            Ok(()) => desk.unlogged = Tally::default(),
+            Err(error) => {
+                tracing::warn!(error = %error, "counts of proxied calls could not be stored; they are kept and tried again");
             }
         }
     }
@@ -169,14 +192,15 @@ async fn store(
     desk: &mut Desk,
     batch: &Batch,
     settings: &Settings,
-    now: chrono::DateTime<chrono::Utc>,
+    now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     // Nobody makes partitions for days that retention has taken away, or for ids that somebody invented.
-    let is_storable = |created_at: chrono::DateTime<chrono::Utc>| {
+    let is_storable = |created_at: DateTime<Utc>| {
         created_at > now - settings.retention && created_at < now + chrono::TimeDelta::days(2)
     };
-    let operations: Vec<OperationRow> =
-        batch.operations.iter().filter(|record| is_storable(record.created_at)).map(operation_row).collect();
+    let kept: Vec<&OperationRecord> =
+        batch.operations.iter().filter(|record| is_storable(record.created_at)).collect();
+    let operations: Vec<OperationRow> = kept.iter().map(|record| operation_row(record)).collect();
     let messages: Vec<MessageRow> =
         batch.messages.iter().filter(|record| is_storable(record.operation_at)).map(message_row).collect();
     let needed: BTreeSet<(LogTable, NaiveDate)> = operations
@@ -193,13 +217,37 @@ async fn store(
             desk.days.insert((table, day));
         }
     }
+    let mut transaction = db.begin().await?;
     if !operations.is_empty() {
-        log_operations::upsert(db, &operations).await?;
+        let tally = tally(&mut transaction, &kept).await?;
+        log_operations::upsert(&mut *transaction, &operations).await?;
+        if !messages.is_empty() {
+            log_messages::insert(&mut *transaction, &messages).await?;
+        }
+        // Last, because every replica writes the same few rows.
+        log_hours::add(&mut *transaction, &tally.rows()).await?;
+    } else if !messages.is_empty() {
+        log_messages::insert(&mut *transaction, &messages).await?;
     }
-    if !messages.is_empty() {
-        log_messages::insert(db, &messages).await?;
+    transaction.commit().await
+}
+
+/// What the operations change in the counts. Those that may be stored already are looked up, and stay as they are until the
+/// transaction ends.
+async fn tally(db: &mut PgConnection, operations: &[&OperationRecord]) -> sqlx::Result<Tally> {
+    // Proxied calls are stored once, when they have ended.
+    let begun: Vec<(&str, DateTime<Utc>)> = operations
+        .iter()
+        .filter(|record| record.kind != Kind::ProxyCall)
+        .map(|record| (record.id.as_str(), record.created_at))
+        .collect();
+    let earlier = if begun.is_empty() { Vec::new() } else { log_operations::lock_states(db, &begun).await? };
+    let earlier: HashMap<&str, &EarlierState> = earlier.iter().map(|row| (row.id.as_str(), row)).collect();
+    let mut tally = Tally::default();
+    for record in operations {
+        tally.count(record, earlier.get(record.id.as_str()).copied());
     }
-    Ok(())
+    Ok(tally)
 }
 
 fn operation_row(record: &OperationRecord) -> OperationRow {

@@ -69,7 +69,7 @@ impl Metrics {
 }
 
 /// Bytes of memory, where the system tells them.
-fn resident_memory() -> Option<i64> {
+pub fn resident_memory() -> Option<i64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kilobytes: i64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;

@@ -177,6 +177,9 @@ impl Drop for CallLog {
         let took = noted.began.elapsed();
         let is_success = matches!(noted.outcome, Outcome::Answered { is_failure: false });
         if is_success && !logs.wants_proxy_success() {
+            if let Some(target) = &noted.target {
+                target.unlogged.note(took);
+            }
             return;
         }
         let weight = if is_success { LaterWeight::ProxySuccess } else { LaterWeight::Failure };

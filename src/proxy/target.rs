@@ -20,7 +20,7 @@ use crate::db::connections::Connection;
 use crate::egress::ProxyClient;
 use crate::error::ApiError;
 use crate::integrations::OpenIntegration;
-use crate::logs::Redactor;
+use crate::logs::{Redactor, UnloggedCalls};
 use crate::metrics::ProxySeries;
 use crate::rng::Rng;
 use crate::template::UrlError;
@@ -38,6 +38,8 @@ pub struct Target {
     pub(super) identity: Result<Option<ProxyClient>, Unbuildable>,
     /// Counts the calls.
     pub(super) series: ProxySeries,
+    /// Counts those that the log leaves out.
+    pub(super) unlogged: Arc<UnloggedCalls>,
     /// Uses are noted once a second, which is enough for a time that is only a hint.
     pub(super) noted: OncePerSecond,
     /// Keeps the credentials out of the log; made when the first call is put into words.
@@ -136,6 +138,7 @@ impl Target {
         drop(section);
         drop(namespace);
         let series = app.metrics.proxy_series(&integration.row.provider, &integration.row.unique_key);
+        let unlogged = app.logs.unlogged_calls(connection.environment_id);
         let noted = OncePerSecond::default();
         let redactor = OnceLock::new();
         Target {
@@ -148,6 +151,7 @@ impl Target {
             query,
             identity,
             series,
+            unlogged,
             noted,
             redactor,
         }

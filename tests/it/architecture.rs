@@ -14,6 +14,7 @@ const LAYERS: [&[&str]; 5] = [
         "audit",
         "connections",
         "environments",
+        "health",
         "hooks",
         "integrations",
         "jobs",

@@ -11,10 +11,15 @@ use crate::support::{Browser, Socket, TestApp, run};
 pub const NAME: &str = "ops";
 pub const PASSWORD: &str = "correct horse";
 
+/// Settings of a server whose dashboard asks for one name and password.
+pub fn password_settings() -> TestSettings {
+    let settings = TestSettings::default().set("NANGO_DASHBOARD_USERNAME", NAME);
+    settings.set("NANGO_DASHBOARD_PASSWORD", PASSWORD).set("FLAG_AUTH_ENABLED", "false")
+}
+
 /// A server whose dashboard asks for one name and password.
 pub async fn with_password() -> TestApp {
-    let settings = TestSettings::default().set("NANGO_DASHBOARD_USERNAME", NAME);
-    settings.set("NANGO_DASHBOARD_PASSWORD", PASSWORD).set("FLAG_AUTH_ENABLED", "false").start().await
+    password_settings().start().await
 }
 
 /// Somebody who knows it.
