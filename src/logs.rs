@@ -36,7 +36,8 @@ pub use operation::{HttpExchange, NewOperation, Operation, http_message};
 pub use queue::Entry;
 pub use reading::{
     MessageList, MessageQuery, NameCategory, OperationCursor, OperationPage, OperationQuery, Period,
-    TypeFilter, count_by_day, count_names, find_operation, list_messages, list_operations, show_day,
+    TypeFilter, count_by_day, count_names, find_operation, list_messages, list_newest, list_operations,
+    show_day,
 };
 pub use record::{LogError, MessageRecord, OperationRecord, Retry};
 pub use redaction::Redactor;

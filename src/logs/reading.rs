@@ -79,14 +79,7 @@ pub async fn list_operations(
     environment: EnvironmentId,
     query: &OperationQuery,
 ) -> sqlx::Result<OperationPage> {
-    let filter = OperationFilter {
-        terms: terms(environment, query),
-        from: query.period.map(|(from, _)| from),
-        to: query.period.map(|(_, to)| to),
-        after: query.after.as_ref().map(|cursor| (cursor.created_at, cursor.id.clone())),
-        day: None,
-        limit: query.limit,
-    };
+    let filter = filter(environment, query);
     let rows = log_reads::list_operations(&app.db, environment, &filter).await?;
     let is_full = i64::try_from(rows.len()).unwrap_or(i64::MAX) >= query.limit;
     let total = if is_full || query.after.is_some() {
@@ -97,6 +90,27 @@ pub async fn list_operations(
     let next = rows.last().filter(|_| is_full);
     let next = next.map(|row| OperationCursor { created_at: row.created_at, id: row.id.clone() });
     Ok(OperationPage { operations: rows.into_iter().map(show).collect(), total, next })
+}
+
+/// The same without counting how many there are.
+pub async fn list_newest(
+    app: &App,
+    environment: EnvironmentId,
+    query: &OperationQuery,
+) -> sqlx::Result<Vec<Value>> {
+    let rows = log_reads::list_operations(&app.db, environment, &filter(environment, query)).await?;
+    Ok(rows.into_iter().map(show).collect())
+}
+
+fn filter(environment: EnvironmentId, query: &OperationQuery) -> OperationFilter {
+    OperationFilter {
+        terms: terms(environment, query),
+        from: query.period.map(|(from, _)| from),
+        to: query.period.map(|(_, to)| to),
+        after: query.after.as_ref().map(|cursor| (cursor.created_at, cursor.id.clone())),
+        day: None,
+        limit: query.limit,
+    }
 }
 
 fn terms(environment: EnvironmentId, query: &OperationQuery) -> String {
