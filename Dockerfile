@@ -1,9 +1,10 @@
 # The image for production: Hitchpost without its embedded database, for a PostgreSQL of your own.
 FROM rust:1.95-bookworm AS build
 WORKDIR /build
-COPY Cargo.toml Cargo.lock askama.toml ./
+COPY Cargo.toml Cargo.lock askama.toml README.md ./
 COPY .sqlx .sqlx
 COPY assets assets
+COPY docs/CATALOG.md docs/
 COPY migrations migrations
 COPY src src
 ENV SQLX_OFFLINE=true

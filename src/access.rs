@@ -56,7 +56,7 @@ impl Role {
         use Action::*;
         match (self, action) {
             (_, BeHere) | (Role::Administrator, _) => true,
-            (_, ManageConnectUi | ManageEnvironments | ManageTeam | ReadAudit | SeeHealth) => false,
+            (_, ManageConnectUi | ManageEnvironments | ManageProviders | ManageTeam | ReadAudit | SeeHealth) => false,
             (_, Read | TriggerSyncs | Write | ReadSecrets) if zone == Zone::Development => true,
             (Role::ProductionSupport, Read | TriggerSyncs) => true,
             (_, Read | TriggerSyncs | Write | ReadSecrets) => false,
@@ -79,6 +79,8 @@ pub enum Action {
     ManageConnectUi,
     /// Make, rename, delete environments, and set their production flag.
     ManageEnvironments,
+    /// Define providers for the whole server.
+    ManageProviders,
     /// Members, roles, invitations.
     ManageTeam,
     ReadAudit,
@@ -115,12 +117,12 @@ mod tests {
             (Zone::Production, vec![Write, ReadSecrets], [true, false, false]),
             (
                 Zone::Development,
-                vec![ManageTeam, ManageConnectUi, ManageEnvironments, ReadAudit, SeeHealth],
+                vec![ManageTeam, ManageConnectUi, ManageEnvironments, ManageProviders, ReadAudit, SeeHealth],
                 [true, false, false],
             ),
             (
                 Zone::Production,
-                vec![ManageTeam, ManageConnectUi, ManageEnvironments, ReadAudit, SeeHealth],
+                vec![ManageTeam, ManageConnectUi, ManageEnvironments, ManageProviders, ReadAudit, SeeHealth],
                 [true, false, false],
             ),
         ];

@@ -9,14 +9,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::catalog::{Catalog, CatalogHandle};
+use crate::catalog::{Catalog, CatalogHandle, Definition, Problem};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::connections::ReadCache;
 use crate::crypto::Cipher;
 use crate::db::connection_list::PageMarks;
 use crate::db::{ConnectionRowId, IntegrationId};
-use crate::demo::{Demo, PROVIDER};
+use crate::demo::Demo;
 use crate::egress::Egress;
 use crate::fanout::Fanout;
 use crate::hooks::HookQueue;
@@ -39,6 +39,8 @@ pub struct App {
     pub db: PgPool,
     pub cipher: Cipher,
     pub catalog: CatalogHandle,
+    /// Held while the providers that administrators defined are read, so that an older reading never comes last.
+    pub custom_providers: tokio::sync::Mutex<()>,
     pub published: PublishedCatalog,
     pub egress: Egress,
     pub keys: KeyCache,
@@ -80,9 +82,30 @@ impl App {
         self.reads.forget_integration(id);
     }
 
-    /// Replaces the catalog, and drops what was computed from the old one.
-    pub fn replace_catalog(&self, catalog: Catalog) {
-        self.catalog.replace(catalog.with_extra(PROVIDER, self.demo.provider()));
+    /// Replaces the catalog's files, and drops what was computed from the old ones.
+    pub fn replace_catalog(&self, files: Catalog) {
+        self.after_change(self.catalog.replace(files));
+    }
+
+    /// Replaces the providers that administrators defined, and drops what was computed from the old ones.
+    pub fn replace_custom_providers(&self, definitions: Vec<Definition>) {
+        self.after_change(self.catalog.replace_custom(definitions));
+    }
+
+    /// Puts the demo provider into the catalog while it runs, and takes it out afterwards.
+    pub fn renew_demo_provider(&self) {
+        self.after_change(self.catalog.replace_own(self.demo.provider()));
+    }
+
+    fn after_change(&self, problems: Vec<Problem>) {
+        for problem in problems {
+            let entry = problem.entry.as_deref().unwrap_or("-");
+            tracing::warn!(
+                catalog.entry = entry,
+                "a provider of this server is left out: {}",
+                problem.message
+            );
+        }
         self.targets.forget_all();
         self.reads.forget_all();
     }

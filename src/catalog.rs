@@ -1,7 +1,8 @@
 //! The provider catalog: what Hitchpost knows about each third-party API, as data.
 //!
 //! `load` turns the embedded files and the operator's sources into a [`Catalog`] that never changes; a reload
-//! makes a new one and swaps it into the [`CatalogHandle`]. Called by every module that needs a provider.
+//! makes a new one and swaps it into the [`CatalogHandle`], which lays the entries that administrators defined over it.
+//! Called by every module that needs a provider.
 //! A bad entry is reported and skipped, never fatal. Only `source` touches the file system.
 
 mod alias;
@@ -22,7 +23,7 @@ mod translation;
 mod webhook;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
 use indexmap::IndexMap;
@@ -35,8 +36,8 @@ pub use self::hook::{
     HookUrl, HookValue, ValidWhen, value_at,
 };
 pub use self::integration::apply_integration_config;
-pub use self::lint::{Finding, Report, Severity, lint};
-pub use self::load::{Loaded, Problem, load};
+pub use self::lint::{Finding, Report, Severity, lint, lint_over};
+pub use self::load::{Loaded, Problem, entry_name, load, load_over};
 pub use self::parameters::{Parameter, Parameters};
 pub use self::provider::{
     AuthorizationMethod, BodyFormat, ClientRegistration, ExpiryUnit, Provider, ProviderMode, SkipEncode,
@@ -74,13 +75,9 @@ impl Catalog {
         self.providers.values()
     }
 
-    /// The same catalog with a provider under this name, or without one.
-    pub fn with_extra(mut self, name: &str, provider: Option<Arc<Provider>>) -> Self {
-        match provider {
-            Some(provider) => self.providers.insert(name.to_owned(), provider),
-            None => self.providers.shift_remove(name),
-        };
-        self
+    /// Puts providers in, in place of those of the same names.
+    fn adopt(&mut self, providers: impl Iterator<Item = Arc<Provider>>) {
+        self.providers.extend(providers.map(|provider| (provider.name.clone(), provider)));
     }
 
     /// Providers whose name contains `text`, ignoring case, in catalog order.
@@ -121,15 +118,45 @@ impl Catalog {
     }
 }
 
-/// The current catalog, replaced as a whole.
+/// An entry that an administrator defined, as it was typed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Definition {
+    /// The name of its only entry.
+    pub name: String,
+    pub text: String,
+}
+
+/// The current catalog, replaced as a whole and read without a lock.
 #[derive(Debug, Default)]
 pub struct CatalogHandle {
     current: ArcSwap<Catalog>,
+    layers: Mutex<Layers>,
+}
+
+/// What the current catalog is made of; later layers win.
+#[derive(Debug, Default)]
+struct Layers {
+    files: Arc<Catalog>,
+    custom: Vec<Definition>,
+    /// A provider that this process brings along.
+    own: Option<Arc<Provider>>,
+}
+
+impl Layers {
+    fn compose(&self) -> (Catalog, Vec<Problem>) {
+        let mut catalog = self.files.as_ref().clone();
+        let Loaded { catalog: custom, problems } = load_over(&self.files, &self.custom);
+        catalog.adopt(custom.providers.into_values());
+        catalog.adopt(self.own.iter().cloned());
+        (catalog, problems)
+    }
 }
 
 impl CatalogHandle {
-    pub fn new(catalog: Catalog) -> Self {
-        CatalogHandle { current: ArcSwap::from_pointee(catalog) }
+    pub fn new(files: Catalog) -> Self {
+        let handle = CatalogHandle::default();
+        handle.replace(files);
+        handle
     }
 
     /// The catalog of this moment. Hold it for one request, not longer.
@@ -137,9 +164,42 @@ impl CatalogHandle {
         self.current.load()
     }
 
-    /// Swaps in another catalog; requests that hold the old one finish with it.
-    pub fn replace(&self, catalog: Catalog) {
+    /// The part of it that comes from files and addresses.
+    pub fn files(&self) -> Arc<Catalog> {
+        Arc::clone(&self.layers().files)
+    }
+
+    /// Whether these are the entries that administrators defined, as far as this process knows.
+    pub fn has_custom(&self, definitions: &[Definition]) -> bool {
+        self.layers().custom == definitions
+    }
+
+    /// Swaps in other files; requests that hold the old catalog finish with it. Returns what is wrong with entries that
+    /// administrators defined.
+    pub fn replace(&self, files: Catalog) -> Vec<Problem> {
+        self.change(|layers| layers.files = Arc::new(files))
+    }
+
+    /// The same for the entries that administrators defined.
+    pub fn replace_custom(&self, definitions: Vec<Definition>) -> Vec<Problem> {
+        self.change(|layers| layers.custom = definitions)
+    }
+
+    /// The same for the provider that this process brings along.
+    pub fn replace_own(&self, provider: Option<Arc<Provider>>) -> Vec<Problem> {
+        self.change(|layers| layers.own = provider)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Layers)) -> Vec<Problem> {
+        let mut layers = self.layers();
+        change(&mut layers);
+        let (catalog, problems) = layers.compose();
         self.current.store(Arc::new(catalog));
+        problems
+    }
+
+    fn layers(&self) -> MutexGuard<'_, Layers> {
+        self.layers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -183,5 +243,40 @@ mod tests {
                 && handle.load().get("old").is_none()
                 && handle.load().get("new").is_some()
         );
+    }
+
+    #[test]
+    fn what_administrators_define_lies_over_the_files_and_survives_them() {
+        let definition =
+            |name: &str, text: &str| Definition { name: name.to_owned(), text: format!("{name}: {text}") };
+        let handle = CatalogHandle::new(catalog(&["acme", "other"]));
+        let mine = vec![
+            definition("mine", "{alias: acme, display_name: Mine}"),
+            definition("acme", "{display_name: Ours, docs: 'https://d', auth_mode: BASIC}"),
+            definition("lost", "{alias: nowhere}"),
+        ];
+        let problems = handle.replace_custom(mine.clone());
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(handle.has_custom(&mine) && !handle.has_custom(&mine[..1]));
+        let title = |name: &str| handle.load().get(name).map(|provider| provider.display_name.clone());
+        assert_eq!(title("acme").as_deref(), Some("Ours"));
+        assert_eq!(title("mine").as_deref(), Some("Mine"));
+        assert_eq!(title("lost"), None);
+        handle.replace(catalog(&["acme"]));
+        assert_eq!((title("acme").as_deref(), title("other")), (Some("Ours"), None));
+        handle.replace_custom(Vec::new());
+        assert_eq!((title("acme").as_deref(), title("mine")), (Some("X"), None));
+    }
+
+    #[test]
+    fn a_definition_has_one_entry() {
+        assert_eq!(entry_name("acme: {}").as_deref(), Ok("acme"));
+        assert_eq!(entry_name("{\"acme\": {}}").as_deref(), Ok("acme"));
+        for (text, expected) in
+            [("", "no provider"), ("a: {}\nb: {}", "2 providers"), ("a: {}\na: {}", "duplicate"), ("{{", "")]
+        {
+            let message = entry_name(text).unwrap_err();
+            assert!(message.to_lowercase().contains(expected), "{text}: {message}");
+        }
     }
 }

@@ -9,10 +9,12 @@ mod call;
 mod connections;
 mod cookies;
 mod demo;
+mod denial;
 mod environments;
 mod error;
 mod flash;
 mod form;
+mod guide;
 mod health;
 mod home;
 mod integrations;
@@ -26,6 +28,8 @@ mod playground;
 mod policy;
 mod preferences;
 mod profile;
+mod providers;
+mod search;
 mod settings;
 mod single_sign_on;
 mod start;
@@ -56,13 +60,14 @@ use crate::connect::{accepted_coding, answer_asset};
 use crate::demo::AUTHORIZE_PATH;
 
 /// First segments of the dashboard's paths. No path of the API starts with one of them.
-pub const AREAS: [&str; 9] =
-    ["env", "settings", "me", "assets", "login", "setup", "invitation", "reset", "demo-provider"];
+pub const AREAS: [&str; 10] =
+    ["env", "settings", "guide", "me", "assets", "login", "setup", "invitation", "reset", "demo-provider"];
 
 /// Every page, with what its visitor must be allowed to do.
 fn pages(pages: Pages) -> Pages {
     pages
         .page("/", BeHere, get(home::find_home))
+        .page("/guide/{name}", BeHere, get(guide::show_guide))
         .page("/me", BeHere, get(profile::show_profile))
         .page("/me/name", BeHere, post(profile::change_name))
         .page("/me/password", BeHere, post(profile::change_password))
@@ -73,6 +78,7 @@ fn pages(pages: Pages) -> Pages {
         .page("/me/logout", BeHere, post(login::log_out))
         .page("/me/theme", BeHere, post(preferences::choose_theme))
         .page("/env/{environment}", Read, get(home::show_home))
+        .page("/env/{environment}/search", Read, get(search::show_search))
         .page("/env/{environment}/start", Read, get(start::show_start))
         .page("/env/{environment}/start/demo", Write, post(start::start_demo))
         .page("/env/{environment}/start/connect", Write, post(start::connect_demo))
@@ -103,6 +109,7 @@ fn pages(pages: Pages) -> Pages {
             Read,
             get(integrations::show_editor).post(integrations::check_provider),
         )
+        .page("/env/{environment}/provider-editor/save", ManageProviders, post(integrations::save_provider))
         .page("/env/{environment}/connections", Read, get(connections::list_connections))
         .page("/env/{environment}/connections/delete", Write, post(connections::delete_chosen))
         .page(
@@ -138,6 +145,7 @@ fn pages(pages: Pages) -> Pages {
         .page("/env/{environment}/settings", ReadSecrets, get(settings::show_settings))
         .page("/env/{environment}/settings/webhooks", Write, post(settings::update_webhooks))
         .page("/env/{environment}/settings/addresses", Write, post(settings::update_addresses))
+        .page("/env/{environment}/settings/collector-headers", ReadSecrets, post(settings::update_headers))
         .page("/env/{environment}/settings/signature", ReadSecrets, post(settings::update_signature))
         .page("/env/{environment}/settings/signing-key/show", ReadSecrets, post(settings::show_signing_key))
         .page(
@@ -170,6 +178,8 @@ fn pages(pages: Pages) -> Pages {
         .page("/settings/audit-trail", ReadAudit, get(audit_trail::show_trail))
         .page("/settings/audit-trail/export", ReadAudit, get(audit_trail::export_trail))
         .page("/settings/health", SeeHealth, get(health::show_health))
+        .page("/settings/providers", ManageProviders, get(providers::list_providers))
+        .page("/settings/providers/{name}/delete", ManageProviders, post(providers::delete_provider))
         .page("/settings/team", ManageTeam, get(team::show_team).post(team::invite))
         .page("/settings/team/invitations/{invitation}/revoke", ManageTeam, post(team::revoke_invitation))
         .page("/settings/team/{member}/role", ManageTeam, post(team::change_role))

@@ -16,6 +16,7 @@ pub mod connection_counts;
 pub mod connection_errors;
 pub mod connection_list;
 pub mod connections;
+pub mod custom_providers;
 #[cfg(feature = "embedded-db")]
 pub mod embedded;
 pub mod encryption_keys;

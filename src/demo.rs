@@ -96,7 +96,7 @@ pub async fn start(app: &SharedApp, callback_url: &str) -> Result<(), ApiError> 
     app.egress.inside.open(address);
     let serving = answers::serve(app.clone(), listener, stop);
     app.lifecycle.tasks.spawn(serving);
-    renew_catalog(app);
+    app.renew_demo_provider();
     tracing::info!("the demo provider is running");
     Ok(())
 }
@@ -106,13 +106,8 @@ pub fn stop(app: &App) {
     let Some(running) = app.demo.lock().take() else { return };
     running.stop.cancel();
     app.egress.inside.close();
-    renew_catalog(app);
+    app.renew_demo_provider();
     tracing::info!("the demo provider is stopped");
-}
-
-fn renew_catalog(app: &App) {
-    let current = app.catalog.load().as_ref().clone();
-    app.replace_catalog(current);
 }
 
 /// The secret of the only client.

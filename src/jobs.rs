@@ -14,6 +14,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use crate::app::{App, SharedApp};
+use crate::custom_providers;
 use crate::db::changes::{self, Change, ChangeKind};
 use crate::db::{ConnectionRowId, IntegrationId, api_keys, connections, oauth_sessions, replicas};
 use crate::fanout::Wake;
@@ -30,6 +31,7 @@ const FEED_OVERLAP: TimeDelta = TimeDelta::seconds(20);
 const SOCKETS_EVERY: Duration = Duration::from_secs(1);
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(30);
 const COUNT_EVERY: Duration = Duration::from_secs(3600);
+const PROVIDERS_EVERY: Duration = Duration::from_secs(60);
 const PARTITIONS_EVERY: Duration = Duration::from_secs(3600);
 
 pub use cleanup::clean_up;
@@ -55,6 +57,10 @@ pub fn spawn(app: &SharedApp) {
     });
     every(app, COUNT_EVERY, |app| async move { report("connection counts", count_connections(&app).await) });
     app.lifecycle.tasks.spawn(keep_beating(app.clone()));
+    // The feed has told of every change, unless it could not be read for long.
+    every(app, PROVIDERS_EVERY, |app| async move {
+        report("providers of this server", custom_providers::reload(&app).await);
+    });
     app.lifecycle.tasks.spawn(logs::write_continuously(app.clone()));
     shipping::spawn(app);
     app.lifecycle.tasks.spawn(follow_outcomes(app.clone()));
@@ -157,7 +163,13 @@ async fn follow_feed(app: SharedApp) {
             () = tokio::time::sleep(FEED_EVERY) => {}
         }
         match changes::list_since(&app.db, app.clock.now() - FEED_OVERLAP).await {
-            Ok(recent) => seen.news(recent).into_iter().for_each(|change| forget(&app, change)),
+            Ok(recent) => {
+                let news = seen.news(recent);
+                if news.iter().any(|change| change.kind == ChangeKind::CustomProvider) {
+                    report("providers of this server", custom_providers::reload(&app).await);
+                }
+                news.into_iter().for_each(|change| forget(&app, change));
+            }
             Err(error) => report::<()>("change feed", Err(error)),
         }
     }
@@ -181,5 +193,7 @@ fn forget(app: &App, change: Change) {
         ChangeKind::ApiKey | ChangeKind::Environment => app.keys.forget_environment(change.environment_id),
         ChangeKind::Integration => app.forget_integration(IntegrationId(change.subject_id)),
         ChangeKind::Connection => app.forget_connection(ConnectionRowId(change.subject_id)),
+        // Read again, as a whole.
+        ChangeKind::CustomProvider => {}
     }
 }

@@ -14,6 +14,7 @@ pub mod config;
 pub mod connect;
 pub mod connections;
 pub mod crypto;
+pub mod custom_providers;
 pub mod dashboard;
 pub mod db;
 pub mod demo;

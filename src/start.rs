@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::config::{Config, OutboundConfig};
 use crate::connections::ReadCache;
 use crate::crypto::Cipher;
+use crate::custom_providers;
 use crate::db::connection_list::PageMarks;
 use crate::db::{accounts, encryption_keys, pool, refresh_leases, webhook_queues};
 use crate::demo::Demo;
@@ -157,6 +158,7 @@ pub async fn build(config: Config, pool: PgPool, clock: Clock, rng: Rng) -> Resu
     let catalog = load_catalog(&config.catalog, &egress).await;
     let app = App {
         catalog: CatalogHandle::new(catalog),
+        custom_providers: tokio::sync::Mutex::default(),
         published: PublishedCatalog::default(),
         egress,
         keys: KeyCache::default(),
@@ -188,6 +190,7 @@ pub async fn build(config: Config, pool: PgPool, clock: Clock, rng: Rng) -> Resu
     };
     account::ensure_account(&app).await?;
     share_limits(&app).await?;
+    custom_providers::reload(&app).await?;
     app.lifecycle.note_database_answer();
     app.metrics.note_start(app.clock.now());
     Ok(Arc::new(app))

@@ -59,6 +59,7 @@ use crate::db::{AccountId, accounts};
 use crate::error::ApiError;
 use crate::keys::KeyIdentity;
 use crate::limiter::Bucket;
+use crate::members::login::note_failed_stranger;
 
 /// Wrong passwords that an address may send in a minute: people choose passwords that are easier to guess than keys.
 const PASSWORD_GUESSES: u64 = 30;
@@ -133,6 +134,7 @@ async fn find_account(app: &App, encoded: &str) -> Result<AccountId, ApiError> {
         )
     })?;
     if !matches(expected, encoded) {
+        note_failed_stranger(app).await?;
         return Err(ApiError::unauthorized("unknown_account", "The user name or the password is wrong."));
     }
     let account = accounts::find_first(&app.db).await?;

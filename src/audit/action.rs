@@ -40,6 +40,9 @@ actions! {
     IntegrationUpdated = "integration" "updated";
     IntegrationDeleted = "integration" "deleted";
     IntegrationRevealed = "integration" "credentials_revealed";
+    ProviderCreated = "provider" "created";
+    ProviderUpdated = "provider" "updated";
+    ProviderDeleted = "provider" "deleted";
     ApiKeyCreated = "api_key" "created";
     ApiKeyUpdated = "api_key" "updated";
     ApiKeyDeleted = "api_key" "deleted";
@@ -56,6 +59,9 @@ actions! {
     VariablesChanged = "environment" "variables_changed";
     WebhookUrlsChanged = "environment" "webhook_urls_changed";
     SigningKeyRotated = "environment" "webhook_signing_key_rotated";
+    SigningKeyRevealed = "environment" "webhook_signing_key_revealed";
+    VariableRevealed = "environment" "variable_revealed";
+    WebhookReplayed = "webhook" "replayed";
     EnvironmentDeleted = "environment" "deleted";
     Login = "app_auth" "login";
     Logout = "app_auth" "logout";

@@ -27,6 +27,7 @@ use serde_json::{Map, Value};
 pub use self::note::Severity;
 use self::note::{Entry, Note, Notes};
 use self::position::Positions;
+use super::Catalog;
 use super::alias::{RawEntries, RawEntry, resolve};
 use super::load::{Duplicates, parse};
 use super::source::{self, Source};
@@ -72,12 +73,17 @@ pub fn lint(base: &[(String, String)], sources: &[Source]) -> Report {
             linter.insert(entry, name, definition);
         }
     }
-    for read in sources.iter().flat_map(source::read) {
-        match read {
-            Ok((name, text)) => linter.read_text(name, &text),
-            Err((name, error)) => linter.refuse_source(name, error.to_string()),
-        }
+    linter.read_sources(sources);
+    linter.finish()
+}
+
+/// The same over a catalog that is loaded already.
+pub fn lint_over(base: &Catalog, sources: &[Source]) -> Report {
+    let mut linter = Linter::default();
+    for provider in base.iter() {
+        linter.insert(provider.name.clone(), "the catalog", Value::Object(provider.raw.clone()));
     }
+    linter.read_sources(sources);
     linter.finish()
 }
 
@@ -95,6 +101,15 @@ impl Linter {
         let Value::Object(definition) = definition else { return false };
         self.entries.insert(entry, RawEntry { source: source.to_owned(), definition });
         true
+    }
+
+    fn read_sources(&mut self, sources: &[Source]) {
+        for read in sources.iter().flat_map(source::read) {
+            match read {
+                Ok((name, text)) => self.read_text(name, &text),
+                Err((name, error)) => self.refuse_source(name, error.to_string()),
+            }
+        }
     }
 
     fn read_text(&mut self, source: String, text: &str) {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::alias::{RawEntries, RawEntry, resolve};
 use super::source::{self, Source};
-use super::{Catalog, Language, Provider, translation};
+use super::{Catalog, Definition, Language, Provider, translation};
 
 /// Something that was skipped while loading.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,21 +49,64 @@ pub fn load(embedded: &[(String, String)], overlays: &[Source]) -> Loaded {
         }
     }
     let mut catalog = Catalog::default();
-    for (name, entry) in &entries {
-        match resolve(&entries, name).and_then(|definition| Provider::compile(name, definition)) {
-            Ok(provider) => {
-                catalog.providers.insert(name.clone(), Arc::new(provider));
-            }
-            Err(message) => {
-                let source = entry.source.clone();
-                problems.push(Problem { source, entry: Some(name.clone()), message });
-            }
-        }
+    for name in entries.keys() {
+        compile(&entries, name, &mut catalog, &mut problems);
     }
     for (language, read) in overlays.iter().flat_map(source::read_translations) {
         add_translation(&mut catalog, language, read, &mut problems);
     }
     Loaded { catalog, problems }
+}
+
+/// Builds the catalog of definitions that lie over `base`: their aliases may name each other's entries, and those of the base.
+/// The base's own aliases are resolved already, so replacing an entry changes no other one.
+pub fn load_over(base: &Catalog, definitions: &[Definition]) -> Loaded {
+    let mut entries = RawEntries::new();
+    let mut problems = Vec::new();
+    for definition in definitions {
+        overlay(&mut entries, &definition.name, &definition.text, &mut problems);
+    }
+    let own: Vec<String> = entries.keys().cloned().collect();
+    let targets = entries.values().filter_map(|entry| entry.definition.get("alias")?.as_str());
+    let targets: Vec<String> =
+        targets.filter(|target| !entries.contains_key(*target)).map(str::to_owned).collect();
+    for provider in targets.iter().filter_map(|target| base.get(target)) {
+        let definition = provider.raw.clone();
+        entries.insert(provider.name.clone(), RawEntry { source: "the catalog".to_owned(), definition });
+    }
+    let mut catalog = Catalog::default();
+    for name in own {
+        compile(&entries, &name, &mut catalog, &mut problems);
+    }
+    Loaded { catalog, problems }
+}
+
+/// The name of the only entry of a definition.
+///
+/// # Errors
+/// A sentence: it cannot be read, or has another number of entries.
+pub fn entry_name(text: &str) -> Result<String, String> {
+    let parsed = parse("definition", text, Duplicates::Refused)?;
+    let mut names = parsed.into_iter().map(|(name, _)| name);
+    match (names.next(), names.count()) {
+        (Some(name), 0) => Ok(name),
+        (Some(_), others) => {
+            Err(format!("Describe one provider at a time; here are {} providers.", others + 1))
+        }
+        (None, _) => Err("Here is no provider: begin with its name and a colon.".to_owned()),
+    }
+}
+
+fn compile(entries: &RawEntries, name: &str, catalog: &mut Catalog, problems: &mut Vec<Problem>) {
+    match resolve(entries, name).and_then(|definition| Provider::compile(name, definition)) {
+        Ok(provider) => {
+            catalog.providers.insert(name.to_owned(), Arc::new(provider));
+        }
+        Err(message) => {
+            let source = entries.get(name).map(|entry| entry.source.clone()).unwrap_or_default();
+            problems.push(Problem { source, entry: Some(name.to_owned()), message });
+        }
+    }
 }
 
 /// A translation that cannot be read costs nothing but itself.

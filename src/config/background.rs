@@ -11,6 +11,8 @@ pub struct CatalogConfig {
     /// Paths and https URLs, each laid over the ones before.
     pub sources: Vec<String>,
     pub reload_interval: Duration,
+    /// Whether administrators may define providers of their own.
+    pub has_custom_providers: bool,
 }
 
 impl CatalogConfig {
@@ -19,6 +21,7 @@ impl CatalogConfig {
         sources.extend(reader.text("PROVIDERS_URL"));
         CatalogConfig {
             sources,
+            has_custom_providers: reader.bool("HITCHPOST_CUSTOM_PROVIDERS", true),
             reload_interval: Duration::from_millis(
                 reader.number("PROVIDERS_RELOAD_INTERVAL", 60_000).max(1_000),
             ),

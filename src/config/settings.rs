@@ -428,6 +428,12 @@ pub const SECTIONS: &[Section] = &[
                 "60000",
                 "How often URL sources are polled, in milliseconds.",
             ),
+            active(
+                "HITCHPOST_CUSTOM_PROVIDERS",
+                Bool,
+                "true",
+                "Administrators may define providers in the dashboard, which say where credentials are sent.",
+            ),
         ],
     },
     Section {

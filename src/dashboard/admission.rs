@@ -9,6 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use url::{Url, form_urlencoded};
 
+use super::denial;
 use super::error::PageError;
 use super::form::{CSRF, Form};
 use super::outside::{Outside, note_member};
@@ -49,13 +50,24 @@ pub async fn admit(State(gate): State<Gate>, request: Request, next: Next) -> Re
     let token = outside.session_token(&parts.headers).filter(|_| renewed).map(Secret::new);
     let mut response = match open(&gate, &mut parts, viewer).await {
         Ok((page, None)) => pass(&gate.app, parts, body, page, next).await,
-        Ok((page, Some(refusal))) => refusal.within(&page),
+        Ok((page, Some(refusal))) => refuse(&gate.app, &parts, &page, refusal).await,
         Err(error) => error.into_response(),
     };
     if let Some(token) = token.filter(|_| !response.headers().contains_key(header::SET_COOKIE)) {
         outside.set_session(response.headers_mut(), Some(&token));
     }
     response
+}
+
+/// The refusal of somebody whose role does not allow this. Looking at a page changes nothing, so that only forms are recorded.
+async fn refuse(app: &App, parts: &Parts, page: &Page, refusal: PageError) -> Response {
+    if matches!(parts.method, Method::GET | Method::HEAD) {
+        return refusal.within(page);
+    }
+    match denial::note(app, parts, page).await {
+        Ok(()) => refusal.within(page),
+        Err(error) => PageError::from(error).within(page),
+    }
 }
 
 /// Who the audit trail says made the changes of this request.

@@ -6,9 +6,9 @@ mod detail;
 mod editor;
 mod list;
 
-pub use self::choose::{create_integration, search_catalog, show_new_integration};
+pub use self::choose::{create_integration, find_providers, search_catalog, show_new_integration};
 pub use self::detail::{delete_integration, reveal_secrets, show_integration, update_integration};
-pub use self::editor::{check_provider, show_editor};
+pub use self::editor::{check_provider, save_provider, show_editor};
 pub use self::list::list_integrations;
 
 use super::error::PageError;

@@ -113,9 +113,15 @@ pub async fn newest(
     page: &EnvironmentPage,
     query: OperationQuery,
 ) -> Result<Vec<Summary>, PageError> {
-    let few = OperationQuery { limit: FEW, ..query };
-    let found = logs::list_newest(app, page.environment.id, &few).await?;
+    let query = OperationQuery { limit: FEW, ..query };
+    let found = logs::list_newest(app, page.environment.id, &query).await?;
     Ok(found.iter().map(|operation| Summary::new(page, operation)).collect())
+}
+
+/// The operation with this id, if there is one.
+pub async fn find_one(app: &App, page: &EnvironmentPage, id: &str) -> Result<Option<Summary>, PageError> {
+    let found = logs::find_operation(app, page.environment.id, id).await?;
+    Ok(found.map(|operation| Summary::new(page, &operation)))
 }
 
 /// What the form asks for. A value that means nothing filters nothing, as if it were not there.

@@ -37,6 +37,7 @@ const OF_ENVIRONMENT: &[Entry] = &[
 /// Pages that belong to no environment.
 const OF_SERVER: &[Entry] = &[
     entry("Environments", "layers", 'e', "/settings/environments", ManageEnvironments),
+    entry("Providers", "plug", 'v', "/settings/providers", ManageProviders),
     entry("Team", "people", 't', "/settings/team", ManageTeam),
     entry("Audit trail", "shield", 'a', "/settings/audit-trail", ReadAudit),
     entry("Health", "pulse", 'y', "/settings/health", SeeHealth),
@@ -53,6 +54,8 @@ pub struct Link {
     pub label: &'static str,
     pub icon: &'static str,
     pub key: char,
+    /// The path of the page, and its address.
+    pub path: String,
     pub href: String,
     pub is_current: bool,
 }
@@ -82,6 +85,7 @@ fn link(page: &Page, entry: &Entry, path: String) -> Link {
         key: entry.key,
         href: page.link(&path),
         is_current: page.path == path || is_below,
+        path,
     }
 }
 

@@ -14,6 +14,7 @@ use super::page::Page;
 use super::time::Moment;
 use super::viewer::MemberViewer;
 use crate::app::{App, SharedApp};
+use crate::audit;
 use crate::crypto::Secret;
 use crate::db::{SessionId, member_sessions};
 use crate::error::ApiError;
@@ -126,7 +127,7 @@ pub async fn change_password(
     MemberViewer(viewer): MemberViewer,
     mut form: Form,
 ) -> Result<Response, PageError> {
-    if is_right(&app, &outside, &viewer, &mut form, "current").await {
+    if is_right(&app, &outside, &viewer, &mut form, ("current", audit::Action::PasswordChanged)).await? {
         let new = Secret::new(form.value("password"));
         match members::change_password(&app, &viewer.member, &new, Some(viewer.session.id)).await {
             Ok(()) => {
@@ -141,14 +142,21 @@ pub async fn change_password(
 }
 
 /// Whether a field holds the viewer's password; notes the problem beside it when not.
-async fn is_right(app: &App, outside: &Outside, viewer: &LoggedIn, form: &mut Form, field: &str) -> bool {
+async fn is_right(
+    app: &App,
+    outside: &Outside,
+    viewer: &LoggedIn,
+    form: &mut Form,
+    (field, action): (&str, audit::Action),
+) -> Result<bool, PageError> {
     let password = Secret::new(form.value(field));
-    match try_own_password(app, &viewer.member, &password, outside.address()).await {
-        Attempt::Right(_) => return true,
+    let attempt = try_own_password(app, &viewer.member, &password, outside.address(), action).await;
+    match attempt.map_err(ApiError::from)? {
+        Attempt::Right(_) => return Ok(true),
         Attempt::TooMany => form.problem(field, TOO_MANY),
         Attempt::Wrong | Attempt::NeedsCode(_) => form.problem(field, "The password is wrong."),
     }
-    false
+    Ok(false)
 }
 
 /// Logs one of the own browsers out.
@@ -207,7 +215,8 @@ pub async fn switch_off(
     MemberViewer(viewer): MemberViewer,
     mut form: Form,
 ) -> Result<Response, PageError> {
-    if !is_right(&app, &outside, &viewer, &mut form, "password_again").await {
+    let needed = ("password_again", audit::Action::MfaDisabled);
+    if !is_right(&app, &outside, &viewer, &mut form, needed).await? {
         return page.show_again(&ProfilePage::load(&app, &page, &viewer, form).await?);
     }
     two_factor::switch_off(&app, &viewer.member).await.map_err(ApiError::from)?;

@@ -5,8 +5,9 @@ mod forms;
 
 use askama::Template;
 use axum::extract::State;
+use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::error::PageError;
@@ -14,11 +15,13 @@ use super::flash::Flash;
 use super::form::Form;
 use super::page::EnvironmentPage;
 use crate::access::Action;
+use crate::api::extract::IntoApiError;
 use crate::api::input::{ObjectReader, read_object};
 use crate::api::operator::input::{
     VARIABLE_NAME, VARIABLE_VALUE, read_connect_ui, read_environment, read_webhook_patch,
 };
 use crate::app::{App, SharedApp};
+use crate::audit::{self, Event};
 use crate::crypto::Secret;
 use crate::db::api_keys::{self, KeyKind};
 use crate::db::environments;
@@ -48,6 +51,7 @@ struct SettingsPage<'a> {
     webhooks: Form,
     addresses: Form,
     signature: Form,
+    headers: Form,
     variable: Form,
     look: Form,
     events: [(&'static str, &'static str); 5],
@@ -55,6 +59,8 @@ struct SettingsPage<'a> {
     default_callback: String,
     has_signing_key: bool,
     has_hmac_key: bool,
+    /// Names of the headers that the collector gets; their values are secrets.
+    header_names: Vec<String>,
     /// Names alone: any value may be a secret.
     variables: Vec<String>,
     may_change_look: bool,
@@ -70,7 +76,13 @@ impl<'a> SettingsPage<'a> {
             webhooks: forms::of_webhooks(&webhook_settings::find(&app.db, id).await?),
             addresses: forms::of_addresses(&stored),
             signature: forms::of_signature(&stored),
+            headers: Form::default(),
             variable: Form::default(),
+            header_names: settings::open_secrets(app, &stored)?
+                .otlp_headers
+                .into_iter()
+                .map(|(name, _)| name)
+                .collect(),
             look: forms::of_look(&connect_ui::find(app, id).await?),
             events: EVENTS,
             themes: THEMES,
@@ -126,6 +138,48 @@ pub async fn update_addresses(
     page.show_again(&SettingsPage { addresses: form, ..SettingsPage::load(&app, &page).await? })
 }
 
+/// Adds a header that the collector of traces gets, replaces its value, or takes headers away.
+pub async fn update_headers(
+    State(app): State<SharedApp>,
+    page: EnvironmentPage,
+    mut form: Form,
+) -> Result<Response, PageError> {
+    let stored = environments::find_settings(&app.db, page.environment.id).await?;
+    let stored = stored.ok_or_else(PageError::not_found)?;
+    let headers = changed_headers(&mut form, settings::open_secrets(&app, &stored)?.otlp_headers);
+    let list: Vec<Value> =
+        headers.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+    if !form.has_problems() {
+        match read_object(Some(&json!({ "otlp_headers": list })), read_environment).in_body() {
+            Ok(patch) => {
+                if store(&app, &page, &mut form, patch, "header_name").await? {
+                    return Ok(saved(&page, "Headers of the collector saved."));
+                }
+            }
+            Err(error) => form.refuse(error, &[])?,
+        }
+    }
+    page.show_again(&SettingsPage { headers: form, ..SettingsPage::load(&app, &page).await? })
+}
+
+/// The stored headers after a form; what cannot be a header is noted beside its field.
+fn changed_headers(form: &mut Form, mut headers: Map<String, Value>) -> Map<String, Value> {
+    headers.retain(|name, _| !form.has("remove", name));
+    let (name, value) = (form.text("header_name").to_owned(), form.text("header_value").to_owned());
+    if name.is_empty() && value.is_empty() {
+        return headers;
+    }
+    if HeaderName::try_from(&name).is_err() {
+        form.problem("header_name", "Use letters, digits and -, as in X-Api-Key.");
+    }
+    if value.is_empty() || HeaderValue::try_from(&value).is_err() {
+        form.problem("header_value", "Fill this in, with one line of text.");
+    }
+    headers.retain(|known, _| !known.eq_ignore_ascii_case(&name));
+    headers.insert(name, value.into());
+    headers
+}
+
 /// Sets whether sign-ins need a signature, and its key; an empty field keeps the key.
 pub async fn update_signature(
     State(app): State<SharedApp>,
@@ -153,7 +207,11 @@ pub async fn show_signing_key(
     page: EnvironmentPage,
 ) -> Result<Response, PageError> {
     let message = match find_signing_key(&app, &page).await? {
-        Some(key) => Flash::done("The key that webhooks are signed with:").with_secret(key.expose()),
+        Some(key) => {
+            let event = Event::of_environment(page.environment.id, audit::Action::SigningKeyRevealed);
+            audit::record(&app, &app.db, event).await?;
+            Flash::done("The key that webhooks are signed with:").with_secret(key.expose())
+        }
         None => Flash::refused("This environment has no signing key."),
     };
     Ok(page.redirect_with(&page.path_of("/settings"), &message))
@@ -202,7 +260,11 @@ pub async fn show_variable(
 ) -> Result<Response, PageError> {
     let stored = variables::list(&app, page.environment.id).await?;
     let message = match stored.into_iter().find(|variable| variable.name == form.value("name")) {
-        Some(found) => Flash::done(format!("The value of {}:", found.name)).with_secret(found.value.expose()),
+        Some(found) => {
+            let event = Event::of_environment(page.environment.id, audit::Action::VariableRevealed);
+            audit::record(&app, &app.db, event.with("name", found.name.clone())).await?;
+            Flash::done(format!("The value of {}:", found.name)).with_secret(found.value.expose())
+        }
         None => Flash::refused("There is no such variable any more."),
     };
     Ok(page.redirect_with(&page.path_of("/settings"), &message))

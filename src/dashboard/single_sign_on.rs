@@ -17,6 +17,7 @@ use crate::app::{App, SharedApp};
 use crate::config::OidcConfig;
 use crate::crypto::constant_time_eq;
 use crate::error::ApiError;
+use crate::members::login::note_failed_stranger;
 use crate::members::oidc::{self, Kept, OidcError};
 
 /// What a browser holds while it is at the provider.
@@ -71,6 +72,7 @@ pub async fn come_back(
     };
     if answer.code.is_empty() {
         tracing::warn!(error.code = answer.error, "the identity provider refused a login");
+        note_failed_stranger(&app).await?;
         let text = "The identity provider did not let you in.";
         return Ok(outside.redirect_with(&app, "/login", &Flash::refused(text)));
     }
@@ -84,7 +86,10 @@ pub async fn come_back(
             outside.set_cookie(response.headers_mut(), KEPT, "", 0);
             Ok(response)
         }
-        Err(error) => refuse(&app, &outside, error),
+        Err(error) => {
+            note_failed_stranger(&app).await?;
+            refuse(&app, &outside, error)
+        }
     }
 }
 

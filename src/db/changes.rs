@@ -11,6 +11,8 @@ pub enum ChangeKind {
     Environment,
     Integration,
     Connection,
+    /// A provider that an administrator defined; it belongs to no environment.
+    CustomProvider,
 }
 
 impl ChangeKind {
@@ -20,12 +22,18 @@ impl ChangeKind {
             ChangeKind::Environment => "environment",
             ChangeKind::Integration => "integration",
             ChangeKind::Connection => "connection",
+            ChangeKind::CustomProvider => "custom_provider",
         }
     }
 
     fn from_str(text: &str) -> Option<Self> {
-        let all =
-            [ChangeKind::ApiKey, ChangeKind::Environment, ChangeKind::Integration, ChangeKind::Connection];
+        let all = [
+            ChangeKind::ApiKey,
+            ChangeKind::Environment,
+            ChangeKind::Integration,
+            ChangeKind::Connection,
+            ChangeKind::CustomProvider,
+        ];
         all.into_iter().find(|kind| kind.as_str() == text)
     }
 }
@@ -56,6 +64,16 @@ pub async fn insert(
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// Notes that a provider of the whole server changed.
+pub async fn insert_custom_provider(
+    db: impl PgExecutor<'_>,
+    subject: i64,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    // No environment has this id.
+    insert(db, ChangeKind::CustomProvider, EnvironmentId(0), subject, now).await
 }
 
 /// Notes that several integrations changed at once.

@@ -16,6 +16,8 @@ use super::{EnvironmentId, IntegrationId, integrations};
 
 /// The newest rows on which a filter is tried before its index is asked.
 const NEWEST: i64 = 2_000;
+/// Shorter texts are in no index of parts.
+const TRIGRAM: usize = 3;
 const NEWEST_FIRST: &str = " ORDER BY c.created_at DESC, c.id DESC LIMIT ";
 const OLDEST_FIRST: &str = " ORDER BY c.created_at, c.id LIMIT ";
 
@@ -106,6 +108,31 @@ pub async fn list(
     let rows: Vec<Summary> = page.query(Reach::Ordered).build_query_as().fetch_all(db).await?;
     marks.note(key, generation, filter.offset, &rows, now);
     Ok(rows)
+}
+
+/// Live connections whose id, or whose end user's name or e-mail, contains a text, newest first: all of them where an index
+/// knows the parts of texts, else only such among the newest. Quick however many there are.
+pub async fn find_parts(
+    db: &PgPool,
+    environment: EnvironmentId,
+    text: &str,
+    limit: i64,
+) -> sqlx::Result<Vec<Summary>> {
+    let filter = Filter { search: Some(text.to_owned()), limit, ..Filter::default() };
+    let page = Page { environment, filter: &filter, integrations: None, mark: None };
+    let newest: Vec<Summary> = page.query(Reach::Newest).build_query_as().fetch_all(db).await?;
+    let is_full = i64::try_from(newest.len()).unwrap_or(i64::MAX) >= limit;
+    if is_full || text.chars().count() < TRIGRAM || !knows_parts(db).await? {
+        return Ok(newest);
+    }
+    page.query(Reach::Matching).build_query_as().fetch_all(db).await
+}
+
+/// Whether the migration could make the index of parts of texts.
+async fn knows_parts(db: &PgPool) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(r#"SELECT to_regclass('connections_id_trigrams') IS NOT NULL AS "exists!""#)
+        .fetch_one(db)
+        .await
 }
 
 impl Filter {

@@ -176,6 +176,21 @@ pub async fn list(db: impl PgExecutor<'_>, environment: EnvironmentId) -> sqlx::
     .await
 }
 
+/// How many live integrations of the whole server each of these providers has; those without any are left out.
+pub async fn count_by_provider(
+    db: impl PgExecutor<'_>,
+    providers: &[String],
+) -> sqlx::Result<Vec<(String, i64)>> {
+    let rows = sqlx::query!(
+        r#"SELECT provider, count(*) AS "count!" FROM integrations
+           WHERE provider = ANY($1) AND deleted_at IS NULL GROUP BY provider"#,
+        providers
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.provider, row.count)).collect())
+}
+
 /// Those of `keys` that are live integrations.
 pub async fn list_existing_keys(
     db: impl PgExecutor<'_>,

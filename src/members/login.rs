@@ -6,6 +6,7 @@ use super::{MemberError, normal_email, passwords, two_factor};
 use crate::app::App;
 use crate::audit::{self, Action, Event, Outcome};
 use crate::crypto::{Secret, sha256};
+use crate::db::accounts;
 use crate::db::members::{self, Member};
 use crate::limiter::Bucket;
 
@@ -50,21 +51,25 @@ pub async fn try_password(
     })
 }
 
-/// Compares a password that somebody types who is logged in already: their browser may be in other hands.
+/// Compares a password that somebody types who is logged in already and wants to do `action`: their browser may be in other
+/// hands.
 pub async fn try_own_password(
     app: &App,
     member: &Member,
     password: &Secret,
     address: Option<IpAddr>,
-) -> Attempt {
+    action: Action,
+) -> Result<Attempt, MemberError> {
     if is_exhausted(app, &member.email, address) {
-        return Attempt::TooMany;
+        return Ok(Attempt::TooMany);
     }
     if passwords::verify(member.password_hash.as_deref(), password).await {
-        return Attempt::Right(Box::new(member.clone()));
+        return Ok(Attempt::Right(Box::new(member.clone())));
     }
     note_wrong(app, &member.email, address);
-    Attempt::Wrong
+    let event = Event::of_account(member.account_id, action).outcome(Outcome::Failure);
+    audit::record(app, &app.db, event.target(super::target(member))).await?;
+    Ok(Attempt::Wrong)
 }
 
 /// Compares a code of the authenticator, or a recovery code, with what this member has.
@@ -87,12 +92,20 @@ pub async fn try_code(
     Ok(Attempt::Wrong)
 }
 
-/// A failed login belongs to the trail of the account that it was tried on.
+/// Says in the audit trail that a login failed: that of a member, or of somebody who is none. What strangers typed is not kept,
+/// because it may be a password in the wrong field.
 async fn note_failure(app: &App, member: Option<&Member>) -> Result<(), MemberError> {
-    let Some(member) = member else { return Ok(()) };
+    let Some(member) = member else { return Ok(note_failed_stranger(app).await?) };
     let event = Event::of_account(member.account_id, Action::Login).outcome(Outcome::Failure);
     audit::record(app, &app.db, event.target(super::target(member))).await?;
     Ok(())
+}
+
+/// Says in the audit trail that somebody could not log in who is no member.
+pub async fn note_failed_stranger(app: &App) -> sqlx::Result<()> {
+    let Some(account) = accounts::find_first(&app.db).await? else { return Ok(()) };
+    let event = Event::of_account(account, Action::Login).outcome(Outcome::Failure);
+    audit::record(app, &app.db, event).await
 }
 
 fn buckets(email: &str, address: Option<IpAddr>) -> impl Iterator<Item = (Bucket, u64)> {

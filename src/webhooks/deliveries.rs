@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::outgoing::{Addressed, Header, current_address, open_content, queue_name};
 use crate::app::App;
+use crate::audit::{self, Action, Event, Target};
 use crate::db::webhook_attempts;
 use crate::db::webhook_deliveries::{self as rows, Delivery, DeliveryState, Filter};
 use crate::db::webhook_settings;
@@ -81,6 +82,7 @@ pub async fn replay(app: &App, environment: EnvironmentId, uuid: Uuid) -> Result
     let Some(delivery) = rows::find(&app.db, environment, uuid).await? else { return Ok(None) };
     queue_again(app, &delivery).await?;
     app.outbox.ring(environment);
+    note_replay(app, environment, std::slice::from_ref(&delivery)).await?;
     Ok(rows::find(&app.db, environment, uuid).await?)
 }
 
@@ -97,7 +99,22 @@ pub async fn replay_failed(
         queue_again(app, delivery).await?;
     }
     app.outbox.ring(environment);
+    if !failed.is_empty() {
+        note_replay(app, environment, &failed).await?;
+    }
     Ok(failed.len())
+}
+
+/// Says in the audit trail that somebody sent these again.
+async fn note_replay(app: &App, environment: EnvironmentId, deliveries: &[Delivery]) -> Result<(), ApiError> {
+    let target = |delivery: &Delivery| {
+        let display = delivery.event.as_deref().unwrap_or(delivery.kind.as_str());
+        Target::new("webhook", delivery.uuid, display)
+    };
+    let event =
+        Event::of_environment(environment, Action::WebhookReplayed).targets(deliveries.iter().map(target));
+    audit::record(app, &app.db, event).await?;
+    Ok(())
 }
 
 async fn queue_again(app: &App, delivery: &Delivery) -> Result<(), ApiError> {

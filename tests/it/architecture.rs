@@ -13,6 +13,7 @@ const LAYERS: [&[&str]; 5] = [
     &[
         "audit",
         "connections",
+        "custom_providers",
         "environments",
         "health",
         "hooks",

@@ -112,6 +112,51 @@ fn an_oauth_integration_is_added_changed_revealed_and_deleted() {
 }
 
 #[test]
+fn an_integration_is_renamed_and_loses_its_webhook_secret() {
+    run(async {
+        let (app, browser) = world().await;
+        let new = below(&app, "/catalog/acme-crm");
+        let fields = [
+            ("unique_key", "crm"),
+            ("credentials.client_id", "the-id"),
+            ("credentials.client_secret", SECRET),
+            ("credentials.webhook_secret", "wh-s3cret"),
+        ];
+        assert_eq!(browser.submit(&new, &new, &fields).await.status, 303);
+        let own = below(&app, "/integrations/crm");
+        let secret = async |key: &str| {
+            let path = format!("/integrations/{key}?include=credentials");
+            app.client().get(&path).expect(200).await["data"]["credentials"]["webhook_secret"].clone()
+        };
+        assert!(browser.get(&own).await.text().contains("name=\"clear_webhook_secret\""));
+        let change = async |at: &str, fields: &[(&str, &str)]| {
+            let all = [&[("credentials.client_id", "the-id")], fields].concat();
+            browser.submit(at, &format!("{at}/settings"), &all).await
+        };
+        assert_eq!(change(&own, &[]).await.status, 303);
+        assert_eq!(secret("crm").await, "wh-s3cret", "an empty field keeps it");
+        assert_eq!(change(&own, &[("clear_webhook_secret", "on")]).await.status, 303);
+        assert_eq!(secret("crm").await, Value::Null);
+        assert!(!browser.get(&own).await.text().contains("name=\"clear_webhook_secret\""));
+
+        for (key, problem) in [("a/b", "id=\"problem-unique_key\""), ("", "id=\"problem-unique_key\"")] {
+            let wrong = change(&own, &[("unique_key", key)]).await;
+            assert!(wrong.status == 422 && wrong.text().contains(problem), "{key}: {}", wrong.text());
+        }
+        let renamed = change(&own, &[("unique_key", "crm two")]).await;
+        let other = below(&app, "/integrations/crm%20two");
+        assert_eq!(renamed.header("location"), Some(&*other), "{}", renamed.text());
+        let credentials = json!({"type": "OAUTH2", "access_token": "t"});
+        let body =
+            json!({"provider_config_key": "crm two", "connection_id": "c", "credentials": credentials});
+        app.client().post("/connections", body).expect(201).await;
+        assert!(!browser.get(&other).await.text().contains("name=\"unique_key\""));
+        let late = change(&other, &[("unique_key", "crm")]).await;
+        assert!(late.status == 422 && late.text().contains("cannot be renamed"), "{}", late.text());
+    });
+}
+
+#[test]
 fn every_auth_mode_has_the_form_that_it_needs() {
     run(async {
         let (app, browser) = world().await;

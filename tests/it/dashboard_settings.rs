@@ -130,6 +130,45 @@ fn addresses_are_stored_and_taken_away() {
 }
 
 #[test]
+fn headers_of_the_collector_are_added_replaced_and_removed_and_never_shown() {
+    run(async {
+        let world = World::start().await;
+        let headers = async || {
+            let stored = settings_of(&world).await;
+            hitchpost::environments::settings::open_secrets(&world.app.app, &stored).unwrap().otlp_headers
+        };
+        let form = "collector-headers";
+        world.submit(form, &[("header_name", "Authorization"), ("header_value", "s3cret-1")]).await;
+        let html = world.submit(form, &[("header_name", "X-Team"), ("header_value", "s3cret-2")]).await;
+        assert!(
+            html.contains("<code>Authorization</code>") && html.contains("<code>X-Team</code>"),
+            "{html}"
+        );
+        assert!(!html.contains("s3cret"), "masked");
+        world.submit(form, &[("header_name", "authorization"), ("header_value", "s3cret-3")]).await;
+        assert_eq!(
+            Value::Object(headers().await),
+            json!({"X-Team": "s3cret-2", "authorization": "s3cret-3"})
+        );
+        for (name, value, field) in
+            [(HOSTILE, "x", "header_name"), ("", "x", "header_name"), ("X-A", "a\r\nb", "header_value")]
+        {
+            let html = world.refused(form, &[("header_name", name), ("header_value", value)]).await;
+            assert!(html.contains(&format!("id=\"problem-{field}\"")), "{name} {value}: {html}");
+            assert!(!html.contains("<script>alert"), "{html}");
+        }
+        world.submit(form, &[("remove", "X-Team"), ("remove", "authorization")]).await;
+        assert_eq!(headers().await.len(), 0);
+        assert!(!world.browser.get(&world.page).await.text().contains("X-Team"));
+    });
+}
+
+async fn settings_of(world: &World) -> hitchpost::db::environments::EnvironmentSettings {
+    let found = hitchpost::db::environments::find_settings(&world.app.app.db, world.app.environment_id).await;
+    found.unwrap().expect("the environment is there")
+}
+
+#[test]
 fn variables_are_set_shown_on_request_and_removed() {
     run(async {
         let world = World::start().await;

@@ -109,6 +109,10 @@ fn what_was_given_up_is_sent_again_together() {
         assert_eq!(deliveries(&world.get("?state=failed").await).len(), 0);
         let reply: Reply = world.browser.get(&format!("{}/nonsense", world.list)).await;
         assert_eq!(reply.status, 404);
+        let told = "SELECT jsonb_array_length(targets) FROM audit_events
+                    WHERE environment_id = $1 AND resource = 'webhook' AND action = 'replayed' ORDER BY seq";
+        let told = sqlx::query_scalar::<_, i32>(told).bind(world.app.environment_id.0);
+        assert_eq!(told.fetch_all(&world.app.app.db).await.unwrap(), [1, 2], "in the audit trail");
     });
 }
 

@@ -13,7 +13,7 @@ use crate::api::extract::IntoApiError;
 use crate::api::input::read_object;
 use crate::api::integrations::{create, input::NewIntegration};
 use crate::app::SharedApp;
-use crate::catalog::Provider;
+use crate::catalog::{Catalog, Provider};
 use crate::dashboard::connections::logo;
 use crate::dashboard::error::PageError;
 use crate::dashboard::flash::Flash;
@@ -52,18 +52,7 @@ pub async fn search_catalog(
 ) -> Result<Response, PageError> {
     let filters = Form::parse(query.unwrap_or_default().as_bytes());
     let catalog = app.catalog.load();
-    let (wanted, category) = (filters.text("q").to_lowercase(), filters.text("category"));
-    let matches = |provider: &&Arc<Provider>| {
-        let is_named = provider.name.to_lowercase().contains(&wanted)
-            || provider.display_name.to_lowercase().contains(&wanted);
-        is_named && (category.is_empty() || provider.categories.iter().any(|own| own == category))
-    };
-    let mut found: Vec<&Arc<Provider>> = catalog.iter().filter(matches).collect();
-    // Names that begin with what was typed come first.
-    found.sort_by_cached_key(|provider| {
-        let title = provider.display_name.to_lowercase();
-        (!title.starts_with(&wanted), title)
-    });
+    let found = find_providers(&catalog, filters.text("q"), filters.text("category"));
     let entries = found.iter().take(MOST).map(|provider| Entry {
         name: provider.name.clone(),
         title: provider.display_name.clone(),
@@ -80,6 +69,22 @@ pub async fn search_catalog(
         filters,
     };
     page.show(&shown)
+}
+
+/// The providers whose name contains a text, those that begin with it first; an empty category is any.
+pub fn find_providers<'c>(catalog: &'c Catalog, text: &str, category: &str) -> Vec<&'c Arc<Provider>> {
+    let wanted = text.to_lowercase();
+    let matches = |provider: &&Arc<Provider>| {
+        let is_named = provider.name.to_lowercase().contains(&wanted)
+            || provider.display_name.to_lowercase().contains(&wanted);
+        is_named && (category.is_empty() || provider.categories.iter().any(|own| own == category))
+    };
+    let mut found: Vec<&Arc<Provider>> = catalog.iter().filter(matches).collect();
+    found.sort_by_cached_key(|provider| {
+        let title = provider.display_name.to_lowercase();
+        (!title.starts_with(&wanted), title)
+    });
+    found
 }
 
 #[derive(Template)]

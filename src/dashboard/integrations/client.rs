@@ -10,6 +10,9 @@ use crate::dashboard::form::Form;
 use crate::integrations::OpenIntegration;
 
 pub const SCOPES: &str = "credentials.scopes";
+/// The box that takes the stored webhook secret away, which no empty field does.
+pub const CLEAR_WEBHOOK_SECRET: &str = "clear_webhook_secret";
+const WEBHOOK_SECRET: &str = "credentials.webhook_secret";
 const CONFIG: &str = "integration_config.";
 
 /// One field of the form. Its name is the API's path of the value.
@@ -93,6 +96,13 @@ fn stored_text<'v>(integration: &'v OpenIntegration, known: &'v Value, field: &s
     value.and_then(Value::as_str).unwrap_or_default()
 }
 
+/// Whether a secret of the provider's webhooks is stored that the form can take away.
+pub fn has_webhook_secret(provider: &Provider, integration: &OpenIntegration) -> bool {
+    let known = shown_credentials(integration);
+    let has_field = fields(provider, None).iter().any(|field| field.name == WEBHOOK_SECRET);
+    has_field && !stored_text(integration, &known, WEBHOOK_SECRET).is_empty()
+}
+
 fn is_secret(kind: Kind) -> bool {
     matches!(kind, Kind::Secret | Kind::SecretLines)
 }
@@ -109,7 +119,7 @@ fn oauth_fields(is_required: bool) -> Vec<Field> {
     let hint = "What end users are asked to allow. Separate them by commas, spaces or new lines.";
     fields.push(Field::new(SCOPES, "Scopes", hint, Kind::Lines).optional());
     let hint = "When the provider signs its webhooks.";
-    fields.push(Field::new("credentials.webhook_secret", "Webhook secret", hint, Kind::Secret).optional());
+    fields.push(Field::new(WEBHOOK_SECRET, "Webhook secret", hint, Kind::Secret).optional());
     fields
 }
 
@@ -167,6 +177,7 @@ fn credentials(provider: &Provider, form: &Form, stored: Option<&OpenIntegration
         let Some(name) = field.name.strip_prefix("credentials.") else { continue };
         let value = match form.text(&field.name) {
             text if field.name == SCOPES => Value::from(joined(text)),
+            "" if field.name == WEBHOOK_SECRET && form.is_on(CLEAR_WEBHOOK_SECRET) => Value::from(""),
             "" if is_secret(field.kind) => known.get(name).cloned().unwrap_or(Value::Null),
             text => Value::from(text),
         };
@@ -204,6 +215,7 @@ fn config(provider: &Provider, form: &Form, is_stored: bool) -> Map<String, Valu
 pub fn filled(provider: &Provider, integration: &OpenIntegration) -> Form {
     let mut form = Form::default();
     let row = &integration.row;
+    form.set("unique_key", row.unique_key.clone());
     form.set("display_name", row.display_name.clone().unwrap_or_default());
     if row.forward_webhooks {
         form.set("forward_webhooks", "on");

@@ -45,6 +45,7 @@ struct IntegrationPage<'a> {
     created: Moment,
     updated: Moment,
     fields: Vec<Field>,
+    has_webhook_secret: bool,
     has_secrets: bool,
     /// Every secret, when it was asked for.
     revealed: Option<String>,
@@ -80,6 +81,9 @@ async fn load<'a>(
             .as_deref()
             .map(|provider| client::fields(provider, Some(integration)))
             .unwrap_or_default(),
+        has_webhook_secret: provider
+            .as_deref()
+            .is_some_and(|provider| client::has_webhook_secret(provider, integration)),
         has_secrets: integration.client_secret.is_some() || !integration.custom.is_empty(),
         revealed: None,
         form: form.unwrap_or(filled),
@@ -116,7 +120,10 @@ pub async fn update_integration(
         let message = Flash::refused("The provider is not in the catalog any more; nothing can be changed.");
         return Ok(page.redirect_with(&path_of(&page, &key), &message));
     };
-    let body = client::body(&provider, &form, Some(&integration));
+    let mut body = client::body(&provider, &form, Some(&integration));
+    if form.is_on("unique_key") {
+        body["unique_key"] = form.text("unique_key").into();
+    }
     let changed = match read_object(Some(&body), IntegrationPatch::read).in_body() {
         Ok(patch) => change(&app, page.environment.id, &key, patch).await,
         Err(error) => Err(error),
@@ -126,7 +133,7 @@ pub async fn update_integration(
         Err(error) => {
             let fields = client::fields(&provider, Some(&integration));
             let mut names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
-            names.push("display_name");
+            names.extend(["unique_key", "display_name"]);
             form.refuse(error, &names)?;
             page.show_again(&load(&app, &page, &integration, Some(form)).await?)
         }

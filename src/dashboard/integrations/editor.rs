@@ -1,18 +1,21 @@
-//! Providers of one's own: the definition is checked and shown as the form and the requests that it means. Nothing is
-//! stored; the operator puts the file where `HITCHPOST_CATALOG` points.
+//! Providers of one's own: the definition is checked and shown as the form and the requests that it means, and administrators
+//! save it, which makes it a part of the catalog. What was typed always comes back.
 
 use askama::Template;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::response::Response;
 
 use super::mode_title;
-use crate::app::SharedApp;
-use crate::catalog::{self, Finding, Provider, Severity, Source, TokenUrl, embedded_files, lint};
+use crate::access::Action;
+use crate::app::{App, SharedApp};
+use crate::catalog::{Definition, Finding, Provider, Severity, TokenUrl, load_over};
+use crate::custom_providers::{self, Draft, SOURCE};
 use crate::dashboard::error::PageError;
+use crate::dashboard::flash::Flash;
 use crate::dashboard::form::Form;
-use crate::dashboard::page::EnvironmentPage;
+use crate::dashboard::page::{EnvironmentPage, segment};
+use crate::db::custom_providers as rows;
 
-const FILE: &str = "your-providers.yaml";
 /// Entries that are shown as a form.
 const MOST_PREVIEWS: usize = 5;
 const EXAMPLE: &str = "acme-crm:
@@ -42,6 +45,25 @@ struct EditorPage<'a> {
     form: Form,
     /// None before the first check.
     outcome: Option<Outcome>,
+    /// The name of the stored provider that is changed; empty for a new one.
+    name: String,
+    /// Part of an address.
+    name_segment: String,
+    may_save: bool,
+}
+
+impl<'a> EditorPage<'a> {
+    fn new(app: &App, page: &'a EnvironmentPage, form: Form, outcome: Option<Outcome>) -> Self {
+        let name = form.value("of").to_owned();
+        EditorPage {
+            name_segment: segment(&name),
+            may_save: app.config.catalog.has_custom_providers && page.viewer.may(Action::ManageProviders),
+            page,
+            form,
+            outcome,
+            name,
+        }
+    }
 }
 
 /// What a check found.
@@ -66,27 +88,67 @@ struct Preview {
     requests: Vec<(&'static str, String)>,
 }
 
-/// Shows the editor with an example.
-pub async fn show_editor(page: EnvironmentPage) -> Result<Response, PageError> {
-    page.show(&EditorPage { page: &page, form: Form::filled([("definition", EXAMPLE)]), outcome: None })
+/// Shows the editor with an example, or with the stored provider that the address names.
+pub async fn show_editor(
+    State(app): State<SharedApp>,
+    page: EnvironmentPage,
+    RawQuery(query): RawQuery,
+) -> Result<Response, PageError> {
+    let query = Form::parse(query.unwrap_or_default().as_bytes());
+    let name = query.text("provider");
+    if name.is_empty() {
+        let form = Form::filled([("definition", EXAMPLE)]);
+        return page.show(&EditorPage::new(&app, &page, form, None));
+    }
+    let stored = rows::find(&app.db, name).await?.ok_or_else(PageError::not_found)?;
+    let outcome = check(&app, &stored.definition);
+    let revision = stored.revision.to_string();
+    let form = Form::filled([("definition", &*stored.definition), ("of", name), ("revision", &revision)]);
+    let form = if stored.replaces_entry { form.or("replaces_entry", "on") } else { form };
+    page.show(&EditorPage::new(&app, &page, form, Some(outcome)))
 }
 
 /// Checks the definition.
 pub async fn check_provider(
-    State(_): State<SharedApp>,
+    State(app): State<SharedApp>,
     page: EnvironmentPage,
     form: Form,
 ) -> Result<Response, PageError> {
-    let outcome = Some(check(form.value("definition")));
-    page.show(&EditorPage { page: &page, form, outcome })
+    let outcome = check(&app, form.value("definition"));
+    page.show(&EditorPage::new(&app, &page, form, Some(outcome)))
 }
 
-fn check(text: &str) -> Outcome {
-    let source = Source::Text { name: FILE.to_owned(), text: text.to_owned() };
-    let sources = [source];
-    let report = lint(&embedded_files(), &sources);
-    // Loaded alone, so that only the own entries are there.
-    let loaded = catalog::load(&[], &sources);
+/// Stores the definition, which every replica then has in its catalog.
+pub async fn save_provider(
+    State(app): State<SharedApp>,
+    page: EnvironmentPage,
+    mut form: Form,
+) -> Result<Response, PageError> {
+    let of = Some(form.value("of")).filter(|name| !name.is_empty());
+    let draft = Draft {
+        definition: form.value("definition"),
+        replaces_entry: form.is_on("replaces_entry"),
+        // A revision that nobody gave is one that changed meanwhile.
+        of: of.map(|name| (name, form.value("revision").parse().unwrap_or_default())),
+    };
+    match custom_providers::save(&app, page.viewer.account_id, &draft).await {
+        Ok(name) => {
+            let path = page.path_of(&format!("/provider-editor?provider={}", segment(&name)));
+            let text = format!("{name} is saved, and its integrations use it from now on.");
+            Ok(page.redirect_with(&path, &Flash::done(text)))
+        }
+        Err(error) => {
+            form.refuse(error, &[])?;
+            let outcome = check(&app, form.value("definition"));
+            page.show_again(&EditorPage::new(&app, &page, form, Some(outcome)))
+        }
+    }
+}
+
+fn check(app: &App, text: &str) -> Outcome {
+    let report = custom_providers::check(app, text);
+    let definition = Definition { name: SOURCE.to_owned(), text: text.to_owned() };
+    let loaded = load_over(&app.catalog.load(), &[definition]);
     Outcome {
         errors: report.count(Severity::Error),
         findings: report.findings.into_iter().map(found).collect(),
@@ -159,16 +221,18 @@ fn requests(provider: &Provider) -> Vec<(&'static str, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::{Catalog, Source, lint_over};
 
     #[test]
-    fn the_example_is_right_and_a_mistake_is_told() {
-        let outcome = check(EXAMPLE);
-        let messages: Vec<&String> = outcome.findings.iter().map(|found| &found.message).collect();
-        assert_eq!(outcome.errors, 0, "{messages:?}");
-        let preview = &outcome.previews[0];
-        assert_eq!((preview.title.as_str(), preview.fields.len()), ("Acme CRM", 1));
-        assert_eq!(preview.requests.len(), 3);
-        assert!(check("a: {auth_mode: NOPE}").errors > 0);
-        assert!(check("{{{").errors > 0);
+    fn the_example_is_right_and_shows_every_request() {
+        let catalog = Catalog::default();
+        let source = Source::Text { name: SOURCE.to_owned(), text: EXAMPLE.to_owned() };
+        let report = lint_over(&catalog, &[source]);
+        assert_eq!(report.findings, []);
+        let definition = Definition { name: SOURCE.to_owned(), text: EXAMPLE.to_owned() };
+        let loaded = load_over(&catalog, &[definition]).catalog;
+        let shown: Vec<Preview> = loaded.iter().map(|provider| preview(provider)).collect();
+        let [shown] = &shown[..] else { panic!("the example has one entry") };
+        assert_eq!((shown.title.as_str(), shown.fields.len(), shown.requests.len()), ("Acme CRM", 1, 3));
     }
 }

@@ -129,6 +129,9 @@ fn everything_that_was_given_up_is_sent_again_oldest_first() {
         assert_eq!(none["data"]["replayed"], 0);
         let all = client.post(format!("{PATH}/replay?{env}&connection_id=c1"), json!({})).expect(200).await;
         assert_eq!(all["data"]["replayed"], 3);
+        let trail = format!("/api/v1/audit-trail?{env}&resources=webhook&actions=replayed");
+        let events = client.get(trail).expect(200).await;
+        assert_eq!(events["data"][0]["targets"].as_array().map(Vec::len), Some(3), "{events}");
         world.app.settle_webhooks().await;
         assert_eq!(world.arrived("c1"), ["0", "1", "2", "0", "1", "2"]);
     });

@@ -187,7 +187,9 @@ fn config(settings: TestSettings, data_dir: &TempDir, address: SocketAddr) -> Co
         ("SERVER_PORT".to_owned(), address.port().to_string()),
         ("HITCHPOST_LANES".to_owned(), test_setting("TEST_LANES").unwrap_or_else(|| "0".to_owned())),
         ("NANGO_OUTBOUND_URL_POLICY".to_owned(), OPEN_POLICY.to_owned()),
-        // Tests share a database, and each has a time of its own.
+        // Tests share a database: a provider that one of them defines would be in the catalogs of all.
+        ("HITCHPOST_CUSTOM_PROVIDERS".to_owned(), "false".to_owned()),
+        // Each has a time of its own.
         ("HITCHPOST_WEBHOOK_POLL_MS".to_owned(), "0".to_owned()),
         ("NANGO_OUTBOUND_URL_POLICY_OAUTH".to_owned(), OPEN_POLICY.to_owned()),
     ]);

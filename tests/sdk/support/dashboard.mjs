@@ -51,8 +51,8 @@ class Dashboard {
 
     /** Fills fields by their names and submits the form that they are in. */
     async submit(fields, button) {
-        for (const [name, value] of Object.entries(fields)) await this.page.locator(`[name="${name}"]:visible`).first().fill(value);
-        await Promise.all([this.page.waitForLoadState('load'), this.page.getByRole('button', { name: button }).first().click()]);
+        for (const [name, value] of Object.entries(fields)) await this.page.locator(`main [name="${name}"]:visible`).first().fill(value);
+        await Promise.all([this.page.waitForLoadState('load'), this.page.locator('main').getByRole('button', { name: button }).first().click()]);
     }
 
     path() {

@@ -1,4 +1,4 @@
-//! Keyboard: `/` searches, `?` helps, `g` and the letter of a page go there.
+//! Keyboard: `/` searches on the page, or everywhere when the page has no search; `?` helps, `g` and the letter of a page go there.
 
 /** How long `g` waits for its letter. */
 const PATIENCE_MS = 1500;
@@ -29,7 +29,9 @@ function go(document, key) {
 }
 
 function focusSearch(document) {
-    const search = document.querySelector('[data-search], input[type="search"]');
-    search?.focus();
-    return Boolean(search);
+    const search = document.querySelector('main :is([data-search], input[type="search"])');
+    const palette = document.querySelector('[data-palette-open]');
+    if (search) search.focus();
+    else palette?.click();
+    return Boolean(search ?? palette);
 }

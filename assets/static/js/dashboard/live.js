@@ -1,6 +1,8 @@
 //! Live tail: while the button is pressed, the page asks for itself again and shows what is new. Without scripts there is a
 //! link that reloads.
 
+import { loadPage } from './load.js';
+
 const EVERY_MS = 2000;
 
 const button = document.querySelector('[data-live]');
@@ -19,22 +21,11 @@ function toggle(button) {
 async function follow(button) {
     while (button.isConnected && button.getAttribute('aria-pressed') === 'true') {
         if (!document.hidden) {
-            const fresh = await ask(location.href);
+            const fresh = await loadPage(location.href);
             if (fresh) show(fresh);
         }
         await new Promise((resolve) => setTimeout(resolve, EVERY_MS));
     }
-}
-
-/** The page as a document in which nothing runs. Text that becomes a document is forbidden here (Trusted Types). */
-function ask(address) {
-    return new Promise((resolve) => {
-        const request = new XMLHttpRequest();
-        request.responseType = 'document';
-        request.onloadend = () => resolve(request.status === 200 ? request.response : null);
-        request.open('GET', address);
-        request.send();
-    });
 }
 
 function show(fresh) {

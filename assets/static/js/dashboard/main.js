@@ -5,6 +5,7 @@ import { offerCopying } from './copy.js';
 import { countDown } from './countdown.js';
 import { closeWhatIsOpen } from './popup.js';
 import { listenForKeys } from './keys.js';
+import { offerPalette } from './palette.js';
 import { showLocalTimes } from './time.js';
 
 countChosen(document);
@@ -12,4 +13,5 @@ offerCopying(document);
 countDown(document);
 closeWhatIsOpen(document);
 listenForKeys(document);
+offerPalette(document);
 showLocalTimes(document);
