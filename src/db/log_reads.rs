@@ -15,6 +15,8 @@ const NEWEST: i64 = 20_000;
 /// The newest operations of a day on which filters are tried, for each row of the page: what is rarer than one in twenty is
 /// the index's.
 const TRIED_PER_ROW: i64 = 20;
+/// The newest operations whose names are suggested.
+const RECENT: i64 = 1_000;
 /// Matches are counted up to this number.
 pub const COUNTED: i64 = 1000;
 const COLUMNS: &str = "id, created_at, account_id, environment_id, kind, state, level, message, updated_at, started_at, \
@@ -377,6 +379,26 @@ pub async fn list_failed(
         environment.0,
         from,
         limit
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Values of a member that the newest operations have, at most `limit`. A look at a few operations, for lists of suggestions.
+pub async fn list_recent_names(
+    db: impl PgExecutor<'_>,
+    environment: EnvironmentId,
+    member: &str,
+    limit: i64,
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        r#"SELECT DISTINCT data->>$2 AS "name!"
+           FROM (SELECT data FROM log_operations WHERE environment_id = $1 ORDER BY created_at DESC, id DESC LIMIT $4) newest
+           WHERE data->>$2 IS NOT NULL ORDER BY 1 LIMIT $3"#,
+        environment.0,
+        member,
+        limit,
+        RECENT
     )
     .fetch_all(db)
     .await

@@ -7,9 +7,9 @@ use serde_json::json;
 
 use super::{Kind, LogError, NewOperation, Settings, State};
 use crate::app::App;
+use crate::db::log_hours;
 use crate::db::log_operations::{self, Abandoned};
 use crate::db::log_partitions::{self, LogTable, Partition};
-use crate::db::{connection_counts, log_hours};
 use crate::jobs::Run;
 
 /// The names of the jobs.
@@ -38,7 +38,6 @@ pub async fn roll_partitions(app: &App) -> sqlx::Result<()> {
     }
     let counts_end = now - app.config.logs.retention.max(COUNTS_KEPT);
     while log_hours::purge(&app.db, counts_end).await? > 0 {}
-    while connection_counts::purge(&app.db, counts_end).await? > 0 {}
     let partitions = log_partitions::list(&app.db).await?;
     for partition in superfluous(&partitions, &app.config.logs, now) {
         log_partitions::drop_day(&app.db, partition.table, partition.day).await?;
