@@ -41,7 +41,7 @@ pub struct Desk {
 }
 
 impl Logs {
-    /// Writes everything that waits. Called twice a second, at the end of the process, and by tests.
+    /// Writes everything that waits; `db` is the main database. Called twice a second, at the end of the process, and by tests.
     pub async fn flush(&self, db: &PgPool) {
         let mut desk = self.0.desk.lock().await;
         // What comes meanwhile is the next flush's.
@@ -79,7 +79,7 @@ impl Logs {
         let outcome = async {
             name_owners(db, desk, &mut batch).await?;
             if self.0.settings.enabled {
-                store(db, desk, &batch, &self.0.settings, self.now()).await
+                store(self.database(db), desk, &batch, &self.0.settings, self.now()).await
             } else {
                 Ok(())
             }
