@@ -56,7 +56,10 @@ impl Role {
         use Action::*;
         match (self, action) {
             (_, BeHere) | (Role::Administrator, _) => true,
-            (_, ManageConnectUi | ManageEnvironments | ManageProviders | ManageTeam | ReadAudit | SeeHealth) => false,
+            (
+                _,
+                ManageConnectUi | ManageEnvironments | ManageProviders | ManageTeam | ReadAudit | SeeHealth,
+            ) => false,
             (_, Read | TriggerSyncs | Write | ReadSecrets) if zone == Zone::Development => true,
             (Role::ProductionSupport, Read | TriggerSyncs) => true,
             (_, Read | TriggerSyncs | Write | ReadSecrets) => false,

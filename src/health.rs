@@ -175,7 +175,7 @@ async fn processes(app: &App, now: DateTime<Utc>) -> sqlx::Result<Vec<Process>> 
 async fn refreshes(app: &App, now: DateTime<Utc>) -> sqlx::Result<Refreshes> {
     let mut refreshes = Refreshes::default();
     let kind = Kind::AuthRefreshToken.as_str();
-    for count in log_hours::list_of_kind(&app.db, kind, now - REFRESHES_SINCE).await? {
+    for count in log_hours::list_of_kind(app.logs.database(&app.db), kind, now - REFRESHES_SINCE).await? {
         match State::parse(&count.state) {
             Some(State::Success) => refreshes.done += count.count,
             Some(State::Failed | State::Timeout) => refreshes.failed += count.count,

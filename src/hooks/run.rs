@@ -18,6 +18,7 @@ use crate::error::ApiError;
 use crate::integrations::OpenIntegration;
 use crate::logs::operation_id;
 use crate::refresh::{Force, fresh_credentials};
+use crate::webhooks::outgoing;
 
 /// All steps together.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -35,6 +36,7 @@ pub(super) async fn run(app: &SharedApp, run: &PostConnectionRun) {
         Ok(Err(error)) => vec![Trouble { message: error.to_string(), is_passing: true }],
         Err(_) => vec![Trouble { message: "the provider took too long".to_owned(), is_passing: true }],
     };
+    outgoing::let_go(app, run.environment_id, run.run_id).await;
     if let Err(error) = settle(app, run, &troubles).await {
         tracing::warn!(connection.id = run.connection.0, error = %error, "the end of a hook could not be noted");
     }
