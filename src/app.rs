@@ -18,7 +18,7 @@ use crate::db::{ConnectionRowId, IntegrationId};
 use crate::demo::{Demo, PROVIDER};
 use crate::egress::Egress;
 use crate::fanout::Fanout;
-use crate::hooks::HookQueue;
+use crate::hooks::{HookQueue, Partings};
 use crate::hub::Hub;
 use crate::keys::KeyCache;
 use crate::limiter::Limiter;
@@ -44,6 +44,7 @@ pub struct App {
     pub limiter: Limiter,
     pub hub: Hub,
     pub hooks: HookQueue,
+    pub partings: Partings,
     pub fanout: Arc<Fanout>,
     pub flights: Flights,
     pub fetched: FetchedQueue,

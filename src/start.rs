@@ -21,7 +21,7 @@ use crate::db::{accounts, encryption_keys, pool, refresh_leases, webhook_queues}
 use crate::demo::Demo;
 use crate::egress::{Egress, EgressConfig, OutboundProxyConfig};
 use crate::fanout::Fanout;
-use crate::hooks::HookQueue;
+use crate::hooks::{HookQueue, Partings};
 use crate::hub::Hub;
 use crate::keys::{KeyCache, KeyError};
 use crate::limiter::{Limiter, SharedWindows};
@@ -163,6 +163,7 @@ pub async fn build(config: Config, pool: PgPool, clock: Clock, rng: Rng) -> Resu
         limiter: Limiter::default(),
         hub: Hub::default(),
         hooks: HookQueue::default(),
+        partings: Partings::default(),
         fanout: Arc::new(Fanout::new(config.redis_url.as_ref())?),
         flights: Flights::default(),
         fetched: FetchedQueue::default(),
