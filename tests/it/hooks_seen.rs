@@ -151,3 +151,22 @@ fn what_precedes_a_deletion_is_an_operation_and_so_is_the_deletion() {
         }
     });
 }
+
+/// The caller waits for ten seconds at most, so that the provider's answer is not waited for.
+#[test]
+fn a_request_that_nobody_waits_for_any_longer_is_seen_all_the_same() {
+    run(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let entry = json!({"pre_deletion": [{"request": {"method": "POST", "url": "/revoke"}}]});
+        let world = WorldPlan::new(format!("http://{address}")).provider(entry).build().await;
+        world.app.client().delete("/connections/c1?provider_config_key=acme").expect(200).await;
+        let all = ended(&world, "events", "pre_connection_deletion", 1).await;
+        assert_eq!(all[0].text("state"), "failed");
+        assert_eq!(all[0].operation["error"]["message"], "the provider took too long");
+        assert_eq!(all[0].exchanges(), [("POST".to_owned(), Value::Null)]);
+        let told = &all[0].messages[0]["error"]["message"];
+        assert!(told.as_str().unwrap().ends_with("nobody waited for the answer any longer"), "{told}");
+        drop(listener);
+    });
+}
