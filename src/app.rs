@@ -19,7 +19,7 @@ use crate::db::{ConnectionRowId, IntegrationId};
 use crate::demo::Demo;
 use crate::egress::Egress;
 use crate::fanout::Fanout;
-use crate::hooks::HookQueue;
+use crate::hooks::{HookQueue, Partings};
 use crate::hub::Hub;
 use crate::keys::KeyCache;
 use crate::limiter::Limiter;
@@ -47,6 +47,7 @@ pub struct App {
     pub limiter: Limiter,
     pub hub: Hub,
     pub hooks: HookQueue,
+    pub partings: Partings,
     pub fanout: Arc<Fanout>,
     pub flights: Flights,
     pub fetched: FetchedQueue,

@@ -39,6 +39,7 @@ pub mod members;
 pub mod oauth_sessions;
 pub mod pool;
 pub mod post_connection_runs;
+pub mod pre_deletion_runs;
 pub mod recovery_codes;
 pub mod refresh_leases;
 pub mod replicas;

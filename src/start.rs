@@ -22,7 +22,7 @@ use crate::db::{accounts, encryption_keys, log_migrator, pool, refresh_leases, w
 use crate::demo::Demo;
 use crate::egress::{Egress, EgressConfig, OutboundProxyConfig};
 use crate::fanout::Fanout;
-use crate::hooks::HookQueue;
+use crate::hooks::{HookQueue, Partings};
 use crate::hub::Hub;
 use crate::keys::{KeyCache, KeyError};
 use crate::limiter::{Limiter, SharedWindows};
@@ -199,6 +199,7 @@ pub async fn build(config: Config, pool: PgPool, clock: Clock, rng: Rng) -> Resu
         limiter: Limiter::default(),
         hub: Hub::default(),
         hooks: HookQueue::default(),
+        partings: Partings::default(),
         fanout: Arc::new(Fanout::new(config.redis_url.as_ref())?),
         flights: Flights::default(),
         fetched: FetchedQueue::default(),
