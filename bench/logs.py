@@ -23,9 +23,12 @@ from proxy import KEY, ROOT, free_port, wait_for
 SCHEMA = "hitchpost_bench_logs"
 DAYS = 15
 # Of a hundred operations 90 are proxied calls, 5 of them failed; 20 integrations, 10,000 connections. One in 100,000 has
-# a word of its own.
+# a word of its own. The day before yesterday one integration was down for an hour around noon. A day is filled before it
+# becomes a partition, so that its indexes are made in one go.
 ROWS = """
-CREATE TABLE IF NOT EXISTS {table}_{day:%Y%m%d} PARTITION OF {table} FOR VALUES FROM ('{day} 00:00:00+00') TO ('{next} 00:00:00+00');
+SET maintenance_work_mem = '256MB';
+DROP TABLE IF EXISTS {table}_{day:%Y%m%d};
+CREATE TABLE {table}_{day:%Y%m%d} (LIKE log_operations INCLUDING DEFAULTS);
 WITH env AS (SELECT id, account_id FROM environments WHERE name = 'dev'),
 made AS (
     SELECT i, env.id AS environment, env.account_id AS account,
@@ -36,7 +39,7 @@ made AS (
              ELSE (ARRAY['failed', 'success', 'success', 'failed', 'cancelled'])[1 + i % 5] END AS state,
         'acme-' || i % 20 AS integration, 'cust-' || i % 10000 AS connection, 'item' || i % 5000 AS item
     FROM generate_series(1, {count}) AS i, env)
-INSERT INTO log_operations (id, created_at, is_bulk, account_id, environment_id, kind, state, message, updated_at, started_at,
+INSERT INTO {table}_{day:%Y%m%d} (id, created_at, is_bulk, account_id, environment_id, kind, state, message, updated_at, started_at,
     ended_at, data, messages, terms)
 SELECT floor(extract(epoch FROM made_at) * 1000)::bigint || '_' || lpad(i::text, 8, 'a'),
     date_trunc('milliseconds', made_at), {is_bulk}, account, environment, kind, state,
@@ -45,9 +48,12 @@ SELECT floor(extract(epoch FROM made_at) * 1000)::bigint || '_' || lpad(i::text,
         'environmentName', 'dev', 'accountName', 'Bench', 'durationMs', i % 900),
     CASE WHEN {is_bulk} THEN jsonb_build_array(jsonb_build_object('message', 'GET', 'type', 'http', 'level', 'info')) END,
     array_to_tsvector(ARRAY['=e:' || environment, '=s:' || state, '=t:' || split_part(kind, ':', 1), '=k:' || kind,
-        '=i:' || integration, '=c:' || connection, 'get', 'https', 'api', 'acme', 'example', 'v2', item, 'page',
-        'p' || i % 30, '200'] || CASE WHEN i % 100000 = 7 THEN ARRAY['needle'] ELSE ARRAY[]::text[] END)
-FROM made
+        '=i:' || integration, '=c:' || connection, '=h:' || to_char(made_at AT TIME ZONE 'UTC', 'HH24'),
+        'get', 'https', 'api', 'acme', 'example', 'v2', item, 'page', 'p' || i % 30, '200']
+        || CASE WHEN i % 100000 = 7 THEN ARRAY['needle'] ELSE ARRAY[]::text[] END
+        || CASE WHEN {age} = 2 AND date_part('hour', made_at AT TIME ZONE 'UTC') = 12 THEN ARRAY['outage'] ELSE ARRAY[]::text[] END)
+FROM made;
+ALTER TABLE {table} ATTACH PARTITION {table}_{day:%Y%m%d} FOR VALUES FROM ('{day} 00:00:00+00') TO ('{next} 00:00:00+00');
 """
 FILTERS = [
     ("nothing", {}),
@@ -66,6 +72,8 @@ FILTERS = [
     ("a rare word", {"search": "needle"}),
     ("two words", {"search": "item4711 page"}),
     ("a word nobody wrote", {"search": "haystack"}),
+    ("two frequent words, never together", {"search": "p7 p8"}),
+    ("an hour of trouble, two days ago", {"search": "outage"}),
 ]
 
 
@@ -107,8 +115,9 @@ def fill(rows):
             ("log_operations_bulk", "true", per_day * 85 // 100),
             ("log_operations_kept", "false", per_day * 15 // 100),
         ):
-            psql(ROWS.format(table=table, day=day, next=day + timedelta(days=1), is_bulk=is_bulk, count=count))
+            psql(ROWS.format(table=table, day=day, next=day + timedelta(days=1), is_bulk=is_bulk, count=count, age=age))
         print(f"  {day}", file=sys.stderr)
+    print("  vacuum", file=sys.stderr)
     psql("VACUUM ANALYZE log_operations")
 
 

@@ -19,7 +19,7 @@ use crate::db::{ConnectionRowId, IntegrationId};
 use crate::demo::Demo;
 use crate::egress::Egress;
 use crate::fanout::Fanout;
-use crate::hooks::HookQueue;
+use crate::hooks::{HookQueue, Partings};
 use crate::hub::Hub;
 use crate::keys::KeyCache;
 use crate::limiter::Limiter;
@@ -31,7 +31,7 @@ use crate::published::PublishedCatalog;
 use crate::refresh::{FetchedQueue, Flights};
 use crate::rng::Rng;
 use crate::shipping::ShippingStats;
-use crate::webhooks::incoming::KeyDocuments;
+use crate::webhooks::incoming::{KeyDocuments, RefusedWebhooks};
 use crate::webhooks::outgoing::Outbox;
 
 pub struct App {
@@ -47,6 +47,7 @@ pub struct App {
     pub limiter: Limiter,
     pub hub: Hub,
     pub hooks: HookQueue,
+    pub partings: Partings,
     pub fanout: Arc<Fanout>,
     pub flights: Flights,
     pub fetched: FetchedQueue,
@@ -54,6 +55,7 @@ pub struct App {
     pub targets: TargetCache,
     pub mcp_metadata: MetadataCache,
     pub key_documents: KeyDocuments,
+    pub refused_webhooks: RefusedWebhooks,
     pub identities: IdentityCache,
     pub reads: ReadCache,
     pub page_marks: PageMarks,
@@ -123,6 +125,10 @@ pub struct Lifecycle {
     pub stopping: CancellationToken,
     /// Background tasks that must end before the process does.
     pub tasks: TaskTracker,
+    /// Cancelled when the last of what was logged is written: nothing more is to be sent elsewhere.
+    pub logged: CancellationToken,
+    /// Tasks that send what was logged; they end after all others.
+    pub couriers: TaskTracker,
 }
 
 impl Lifecycle {

@@ -17,4 +17,4 @@ pub use aws_signature::{
 pub use credentials::{ClientOverride, Credentials, UnreadableCredentials, hide_refresh_tokens, remove_at};
 pub use mode::AuthMode;
 pub use oauth1_signature::{Signable, SignatureMethod, Signer as OAuth1Signer, Stamp, UnknownMethod};
-pub use rsa_key::{RsaKey, RsaKeyError};
+pub use rsa_key::{RsaKey, RsaKeyError, sign_sha1};

@@ -17,7 +17,6 @@ use self::catalog::CatalogCommand;
 use self::member::MemberLinkArgs;
 use self::settings::ApplyArgs;
 use crate::config::{Config, Settings, env_example, settings_table};
-use crate::db::pool;
 use crate::settings_file::SettingsFile;
 use crate::start::{self, StartError};
 use crate::telemetry;
@@ -163,12 +162,12 @@ fn fail(error: &StartError) -> ExitCode {
 
 async fn migrate(config: &Config, check: bool) -> Result<ExitCode, StartError> {
     let database = start::open_database(config).await?;
-    let pending = pool::pending_migrations(&database.pool).await?;
+    let pending = start::pending_migrations(&database).await?;
     if check {
         pending.iter().for_each(|name| println!("pending: {name}"));
         return Ok(if pending.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
-    pool::migrate(&database.pool, &config.database).await?;
+    start::migrate(config, &database).await?;
     println!("{} migration(s) applied.", pending.len());
     Ok(ExitCode::SUCCESS)
 }

@@ -23,7 +23,7 @@ use crate::error::ApiError;
 use crate::fanout::Wake;
 use crate::hooks::{self, HOOK_LEASE};
 use crate::integrations::{OpenIntegration, open_object};
-use crate::webhooks::outgoing::{AuthEvent, AuthOperation, enqueue_auth};
+use crate::webhooks::outgoing::{AuthEvent, AuthOperation, enqueue_auth, hold_for};
 
 pub use config::{open_config, public_config, seal_config};
 pub use reads::{ConnectionView, KnownConnection, ReadCache, ReadKey};
@@ -183,6 +183,8 @@ pub async fn establish(
         tags: Some(&stored.tags),
         end_user: new.end_user.as_ref(),
         failure: None,
+        // Whoever is told reads the connection, and should find in it what the hooks found.
+        hold: hooks.as_ref().map(|run| hold_for(run.run_id, now)),
     };
     enqueue_auth(app, &mut transaction, &told).await?;
     transaction.commit().await?;

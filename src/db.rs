@@ -32,16 +32,19 @@ pub mod log_messages;
 pub mod log_operations;
 pub mod log_partitions;
 pub mod log_reads;
+pub mod log_search;
 pub mod member_links;
 pub mod member_sessions;
 pub mod members;
 pub mod oauth_sessions;
 pub mod pool;
 pub mod post_connection_runs;
+pub mod pre_deletion_runs;
 pub mod recovery_codes;
 pub mod refresh_leases;
 pub mod replicas;
 pub mod seen_webhooks;
+pub mod webhook_agreed_secrets;
 pub mod webhook_attempts;
 pub mod webhook_deliveries;
 pub mod webhook_endpoints;
@@ -53,6 +56,18 @@ use serde::{Deserialize, Serialize};
 
 /// Every migration, compiled in.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
+
+/// The migrations of the operation logs' own tables, which may be in a database of their own.
+const LOG_MIGRATIONS: [i64; 3] = [20261122000010, 20261123000003, 20261123000020];
+
+/// What a database of the operation logs' own needs.
+pub fn log_migrator() -> sqlx::migrate::Migrator {
+    let of_logs = MIGRATOR.iter().filter(|migration| LOG_MIGRATIONS.contains(&migration.version));
+    let mut migrator = sqlx::migrate::Migrator::with_migrations(of_logs.cloned().collect());
+    // It may be the main database after all.
+    migrator.set_ignore_missing(true);
+    migrator
+}
 
 macro_rules! row_ids {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {$(
@@ -80,4 +95,19 @@ row_ids! {
     WebhookEndpointId,
     WebhookQueueId,
     WebhookDeliveryId,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_for_the_logs_gets_all_of_their_migrations_and_no_other() {
+        for migration in MIGRATOR.iter() {
+            let is_about_logs = migration.sql.as_str().contains("log_operations");
+            let is_listed = LOG_MIGRATIONS.contains(&migration.version);
+            assert_eq!(is_listed, is_about_logs, "{} {}", migration.version, migration.description);
+        }
+        assert_eq!(log_migrator().iter().count(), LOG_MIGRATIONS.len());
+    }
 }

@@ -19,6 +19,7 @@ use crate::db::environments as rows;
 use crate::db::{AccountId, EnvironmentId, connections, integrations, webhook_deliveries, webhook_queues};
 use crate::error::ApiError;
 use crate::fanout::Wake;
+use crate::hooks::plan_partings;
 use crate::integrations::seal_object;
 use crate::keys::{FULL_ACCESS, KeyError, KeyOwner, SIGNING_KEY_NAME, insert_key};
 
@@ -129,6 +130,8 @@ pub async fn delete(app: &App, id: EnvironmentId) -> Result<bool, ApiError> {
     if !rows::delete(&mut *transaction, id, now).await? {
         return Ok(false);
     }
+    let going = integrations::list(&mut *transaction, id).await?;
+    plan_partings(app, &mut transaction, id, &going).await?;
     let integrations = integrations::delete_of_environment(&mut *transaction, id, now).await?;
     let connections =
         connections::delete_of_environment(&mut *transaction, id, keep_credentials, now).await?;
@@ -146,6 +149,7 @@ pub async fn delete(app: &App, id: EnvironmentId) -> Result<bool, ApiError> {
     app.keys.forget_environment(id);
     integrations.into_iter().for_each(|integration| app.forget_integration(integration));
     app.page_marks.forget(id);
+    app.partings.ring(id);
     app.fanout.call(Wake::Feed).await;
     Ok(true)
 }

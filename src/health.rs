@@ -17,8 +17,8 @@ use crate::db::{AccountId, MIGRATOR, encryption_keys, environments, log_hours};
 use crate::jobs::{self, JobStatus};
 use crate::logs::{Durations, Kind, LogStats, State};
 
-/// How long Redis may take to answer before it counts as gone.
-const REDIS_PATIENCE: Duration = Duration::from_millis(500);
+/// How long what is beside the database may take to answer before it counts as gone.
+const PATIENCE: Duration = Duration::from_millis(500);
 /// How often the database is asked for nothing; the fastest answer counts.
 const PINGS: usize = 3;
 /// Connections with failing refreshes that are named.
@@ -31,6 +31,8 @@ pub struct Health {
     pub database: Database,
     /// `None`: no Redis is configured.
     pub redis: Option<Result<Duration, String>>,
+    /// `None`: the operation log has no database of its own.
+    pub log_database: Option<Result<Duration, String>>,
     pub queues: Queues,
     /// Processes that were seen within a day, this one first.
     pub replicas: Vec<Process>,
@@ -104,7 +106,8 @@ pub async fn look(app: &App, account: AccountId) -> sqlx::Result<Health> {
     let now = app.clock.now();
     let mut health = Health {
         database: look_at_database(app).await?,
-        redis: app.fanout.ping(REDIS_PATIENCE).await,
+        redis: app.fanout.ping(PATIENCE).await,
+        log_database: look_at_log_database(app).await,
         queues: look_at_queues(app, now).await?,
         replicas: processes(app, now).await?,
         jobs: jobs::list_jobs(app).await?,
@@ -146,6 +149,20 @@ async fn look_at_database(app: &App) -> sqlx::Result<Database> {
     })
 }
 
+async fn look_at_log_database(app: &App) -> Option<Result<Duration, String>> {
+    let database = app.logs.database(&app.db);
+    if std::ptr::eq(database, &app.db) {
+        return None;
+    }
+    let began = Instant::now();
+    Some(match tokio::time::timeout(PATIENCE, rows::ping(database)).await {
+        Ok(Ok(())) => Ok(began.elapsed()),
+        // An error may name the address, with its password.
+        Ok(Err(_)) => Err("it cannot be reached".to_owned()),
+        Err(_) => Err(format!("no answer within {} ms", PATIENCE.as_millis())),
+    })
+}
+
 async fn look_at_queues(app: &App, now: DateTime<Utc>) -> sqlx::Result<Queues> {
     let shipping = &app.config.shipping;
     let counter = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
@@ -175,7 +192,7 @@ async fn processes(app: &App, now: DateTime<Utc>) -> sqlx::Result<Vec<Process>> 
 async fn refreshes(app: &App, now: DateTime<Utc>) -> sqlx::Result<Refreshes> {
     let mut refreshes = Refreshes::default();
     let kind = Kind::AuthRefreshToken.as_str();
-    for count in log_hours::list_of_kind(&app.db, kind, now - REFRESHES_SINCE).await? {
+    for count in log_hours::list_of_kind(app.logs.database(&app.db), kind, now - REFRESHES_SINCE).await? {
         match State::parse(&count.state) {
             Some(State::Success) => refreshes.done += count.count,
             Some(State::Failed | State::Timeout) => refreshes.failed += count.count,

@@ -2,12 +2,15 @@
 //! after a connection was made or authorized again, while an app's user signs in, and before a connection is deleted.
 //!
 //! Every call goes out as a proxied one does, signed and guarded. A hook never fails or delays what it belongs to: after a
-//! connection it runs in the background and is repeated while the provider is in trouble, before a deletion it has ten seconds.
-//! No value that it reads reaches a log.
+//! connection it runs in the background and is repeated while the provider is in trouble, before a deletion it has ten seconds,
+//! and connections that go with their integration or environment are told of afterwards. Each run is an operation of the log,
+//! its requests the messages. No value that a hook reads reaches a log.
 
+mod deleted;
 mod deletion;
 mod pick;
 mod queue;
+mod report;
 mod run;
 mod scope;
 mod steps;
@@ -20,6 +23,7 @@ use crate::auth::Credentials;
 use crate::catalog::HookStep;
 use crate::integrations::OpenIntegration;
 
+pub use deleted::{Partings, follow_partings, plan_partings, tell_due};
 pub use deletion::before_deletion;
 pub use queue::{HookQueue, follow_hooks, look_for_due};
 pub use run::LEASE as HOOK_LEASE;
@@ -65,7 +69,20 @@ struct Gained {
     set: Map<String, Value>,
     metadata: Map<String, Value>,
     unset: Vec<String>,
+    /// Why values are missing although nothing went wrong.
+    notes: Vec<String>,
     troubles: Vec<Trouble>,
+}
+
+impl Gained {
+    /// Nothing, and why.
+    fn nothing(trouble: Trouble) -> Self {
+        Gained { troubles: vec![trouble], ..Gained::default() }
+    }
+
+    fn late() -> Self {
+        Gained::nothing(Trouble::passing("the provider took too long"))
+    }
 }
 
 /// Follows every step. One that fails does not keep the others from being followed. `decided` is set only by steps that
@@ -82,6 +99,7 @@ async fn follow_all<'s>(
             Ok(mut found) => {
                 found.set.retain(|name, _| step.overwrite || !decided.contains(name));
                 scope.keep(&found);
+                gained.notes.extend(found.note);
                 gained.unset.retain(|name| !found.set.contains_key(name));
                 gained.set.retain(|name, _| !found.unset.contains(name));
                 gained.set.extend(found.set);

@@ -1,6 +1,6 @@
 //! Background work: writing what the hot path only noted, reading the change feed, waking sockets whose sign-in
-//! ended on another replica, sending webhooks, keeping idle refresh tokens alive, hooks of new connections, and
-//! removing old rows.
+//! ended on another replica, sending webhooks, keeping idle refresh tokens alive, hooks of new and of deleted
+//! connections, and removing old rows.
 
 mod cleanup;
 mod count_connections;
@@ -18,7 +18,7 @@ use crate::custom_providers;
 use crate::db::changes::{self, Change, ChangeKind};
 use crate::db::{ConnectionRowId, IntegrationId, api_keys, connections, oauth_sessions, replicas};
 use crate::fanout::Wake;
-use crate::hooks::follow_hooks;
+use crate::hooks::{follow_hooks, follow_partings};
 use crate::logs;
 use crate::shipping;
 use crate::start::watch_catalog;
@@ -69,6 +69,7 @@ pub fn spawn(app: &SharedApp) {
     app.lifecycle.tasks.spawn(watch_catalog(app.clone()));
     app.lifecycle.tasks.spawn(outgoing::run(app.clone()));
     app.lifecycle.tasks.spawn(follow_hooks(app.clone()));
+    app.lifecycle.tasks.spawn(follow_partings(app.clone()));
 }
 
 /// Runs `job` again and again; never when the interval is zero.

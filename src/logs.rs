@@ -18,12 +18,14 @@ mod terms;
 mod writer;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use sqlx::PgPool;
 use tokio::sync::Mutex;
 
+use self::operation::Outlet;
 use self::queue::{Queue, Weight};
 use self::tally::Unlogged;
 use self::writer::Desk;
@@ -74,6 +76,8 @@ struct Shared {
     has_subscribers: AtomicBool,
     desk: Mutex<Desk>,
     unlogged: Unlogged,
+    /// Where operations are stored, when that is not the main database.
+    database: OnceLock<PgPool>,
 }
 
 #[derive(Default)]
@@ -123,19 +127,36 @@ impl Logs {
             has_subscribers: AtomicBool::new(false),
             desk: Mutex::default(),
             unlogged: Unlogged::default(),
+            database: OnceLock::new(),
         }))
+    }
+
+    /// Stores operations there from now on. Only the first call counts, and only before anything is read or written.
+    pub fn keep_in(&self, database: PgPool) {
+        let _ = self.0.database.set(database);
+    }
+
+    /// The database with the operations, given the main one.
+    pub fn database<'a>(&'a self, main: &'a PgPool) -> &'a PgPool {
+        self.0.database.get().unwrap_or(main)
     }
 
     /// Starts an operation.
     pub fn start(&self, new: NewOperation) -> Operation {
         let now = self.now();
-        Operation::start(self, self.operation_id(now), now, new)
+        Operation::start(self, self.operation_id(now), now, new, Outlet::Queue)
+    }
+
+    /// Starts an operation that nobody sees before it is released. Whether it is worth keeping is known later.
+    pub fn start_held(&self, new: NewOperation) -> Operation {
+        let now = self.now();
+        Operation::start(self, self.operation_id(now), now, new, Outlet::Held(Vec::new()))
     }
 
     /// Starts an operation whose id is known already, because it was stored with something else.
     pub fn start_known(&self, id: &str, new: NewOperation) -> Operation {
         let created_at = operation_time(id).unwrap_or_else(|| self.now());
-        Operation::start(self, id.to_owned(), created_at, new)
+        Operation::start(self, id.to_owned(), created_at, new, Outlet::Queue)
     }
 
     /// A handle for an operation that another request or process started; `new` says what was learnt since. An id that is

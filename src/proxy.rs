@@ -45,7 +45,7 @@ pub use own_call::{OnBehalf, OwnCallError, send_hook, with_context};
 pub use resolve::{TargetCache, TargetKey};
 pub use target::Target;
 pub use trace::{Attempt, watch};
-pub use verify::{VerificationFailure, verify_credentials};
+pub use verify::{VerificationFailure, excerpt, verify_credentials};
 
 /// What the control headers of a call say (`spec` proxy, section 2).
 #[derive(Debug, Clone, PartialEq)]

@@ -24,7 +24,7 @@ use crate::metrics::RefreshResult;
 pub use bookkeeping::FetchedQueue;
 pub use due::{expiry_margin, is_expired, needs_refresh};
 pub use error::RefreshError;
-pub use flight::{Flights, start_in_background};
+pub use flight::{Flights, start_in_background, start_operation};
 pub use verification::{is_tested, test_credentials};
 
 /// A connection with credentials that are good now.

@@ -5,16 +5,19 @@
 
 mod delivery;
 mod elastic;
+mod exporter;
+mod log_records;
 mod open_metrics;
 mod otlp;
 mod spans;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::app::SharedApp;
+use crate::app::{App, SharedApp};
 use crate::logs::{Batch, Kind, OperationRecord};
 
 /// Batches of the log that wait for a destination; each holds a thousand entries at most.
@@ -38,11 +41,11 @@ impl ShippingStats {
     }
 }
 
-/// Starts what the settings ask for; it ends when the application stops.
+/// Starts what the settings ask for; it ends when the application stops and everything that was logged has left.
 pub fn spawn(app: &SharedApp) {
     if app.config.shipping.elastic.is_some() {
         let batches = follow(app);
-        app.lifecycle.tasks.spawn(elastic::ship(app.clone(), batches));
+        app.lifecycle.couriers.spawn(elastic::ship(app.clone(), batches));
     }
     if wants_metrics(app) {
         count_operations(app);
@@ -50,9 +53,18 @@ pub fn spawn(app: &SharedApp) {
     let has_collector = app.config.shipping.otlp.is_some();
     let batches = has_collector.then(|| follow(app));
     // Without one, too: any environment may get a collector while the server runs.
-    app.lifecycle.tasks.spawn(otlp::ship_traces(app.clone(), batches));
+    app.lifecycle.couriers.spawn(otlp::ship_operations(app.clone(), batches));
     if has_collector {
         app.lifecycle.tasks.spawn(otlp::ship_metrics(app.clone()));
+    }
+}
+
+/// Waits until the last of what was logged has left, or `patience` is over. Called when everything was written.
+pub async fn finish(app: &App, patience: Duration) {
+    app.lifecycle.logged.cancel();
+    app.lifecycle.couriers.close();
+    if tokio::time::timeout(patience, app.lifecycle.couriers.wait()).await.is_err() {
+        tracing::warn!("the last operation logs were not sent elsewhere in time; the database has them");
     }
 }
 

@@ -18,11 +18,11 @@ use crate::connections::ReadCache;
 use crate::crypto::Cipher;
 use crate::custom_providers;
 use crate::db::connection_list::PageMarks;
-use crate::db::{accounts, encryption_keys, pool, refresh_leases, webhook_queues};
+use crate::db::{accounts, encryption_keys, log_migrator, pool, refresh_leases, webhook_queues};
 use crate::demo::Demo;
 use crate::egress::{Egress, EgressConfig, OutboundProxyConfig};
 use crate::fanout::Fanout;
-use crate::hooks::HookQueue;
+use crate::hooks::{HookQueue, Partings};
 use crate::hub::Hub;
 use crate::keys::{KeyCache, KeyError};
 use crate::limiter::{Limiter, SharedWindows};
@@ -34,7 +34,7 @@ use crate::published::PublishedCatalog;
 use crate::refresh::{FetchedQueue, Flights};
 use crate::rng::Rng;
 use crate::shipping::ShippingStats;
-use crate::webhooks::incoming::KeyDocuments;
+use crate::webhooks::incoming::{KeyDocuments, RefusedWebhooks};
 
 pub use catalog::{fetch_catalog, load_catalog, watch_catalog};
 pub use settings::apply_settings;
@@ -74,6 +74,8 @@ impl From<sqlx::Error> for StartError {
 /// A database ready for use, and the process that serves it when it is embedded.
 pub struct Database {
     pub pool: PgPool,
+    /// Of the operation logs, when they have a database of their own.
+    pub logs: Option<PgPool>,
     #[cfg(feature = "embedded-db")]
     pub embedded: Option<crate::db::embedded::EmbeddedDatabase>,
     pub is_embedded: bool,
@@ -81,17 +83,26 @@ pub struct Database {
 
 /// Connects to the configured database, or starts the embedded one.
 pub async fn open_database(config: &Config) -> Result<Database, StartError> {
+    let logs = match &config.database.logs_url {
+        Some(url) if config.logs.enabled => Some(open_pool(config, url.expose()).await?),
+        _ => None,
+    };
     match &config.database.url {
-        Some(url) => open_postgres(config, url.expose()).await,
-        None => open_embedded(config),
+        Some(url) => open_postgres(config, url.expose(), logs).await,
+        None => open_embedded(config, logs),
     }
 }
 
-async fn open_postgres(config: &Config, url: &str) -> Result<Database, StartError> {
+async fn open_pool(config: &Config, url: &str) -> Result<PgPool, StartError> {
     let options = pool::connect_options(&config.database, url)?;
     pool::wait_until_ready(&options, config.database.wait).await?;
+    Ok(pool::lazy_pool(&config.database, options, false))
+}
+
+async fn open_postgres(config: &Config, url: &str, logs: Option<PgPool>) -> Result<Database, StartError> {
     Ok(Database {
-        pool: pool::lazy_pool(&config.database, options, false),
+        pool: open_pool(config, url).await?,
+        logs,
         #[cfg(feature = "embedded-db")]
         embedded: None,
         is_embedded: false,
@@ -99,29 +110,33 @@ async fn open_postgres(config: &Config, url: &str) -> Result<Database, StartErro
 }
 
 #[cfg(feature = "embedded-db")]
-fn open_embedded(config: &Config) -> Result<Database, StartError> {
+fn open_embedded(config: &Config, logs: Option<PgPool>) -> Result<Database, StartError> {
     key::prepare_data_dir(&config.data_dir)?;
     let embedded = crate::db::embedded::EmbeddedDatabase::start(&config.data_dir.join("database"))?;
     let options = pool::connect_options(&config.database, embedded.url())?;
     Ok(Database {
         pool: pool::lazy_pool(&config.database, options, true),
+        logs,
         embedded: Some(embedded),
         is_embedded: true,
     })
 }
 
 #[cfg(not(feature = "embedded-db"))]
-fn open_embedded(_config: &Config) -> Result<Database, StartError> {
+fn open_embedded(_config: &Config, _logs: Option<PgPool>) -> Result<Database, StartError> {
     Err(StartError(
         "NANGO_DATABASE_URL is not set, and this build has no embedded database. Set it to a PostgreSQL URL."
             .into(),
     ))
 }
 
-/// Closes the pool, and ends the embedded database after it.
+/// Closes the pools, and ends the embedded database after it.
 #[cfg_attr(not(feature = "embedded-db"), expect(unused_mut, reason = "the embedded database is taken out"))]
 pub async fn close_database(database: Database) {
     let mut database = database;
+    if let Some(logs) = &database.logs {
+        logs.close().await;
+    }
     database.pool.close().await;
     #[cfg(feature = "embedded-db")]
     if let Some(embedded) = database.embedded.take() {
@@ -130,12 +145,31 @@ pub async fn close_database(database: Database) {
     }
 }
 
+/// Applies every pending migration.
+pub async fn migrate(config: &Config, database: &Database) -> Result<(), StartError> {
+    pool::migrate(&database.pool, &config.database).await?;
+    if let Some(logs) = &database.logs {
+        pool::migrate_with(&log_migrator(), logs, &config.database).await?;
+    }
+    Ok(())
+}
+
+/// Names of the migrations that are pending.
+pub async fn pending_migrations(database: &Database) -> Result<Vec<String>, StartError> {
+    let mut pending = pool::pending_migrations(&database.pool).await?;
+    if let Some(logs) = &database.logs {
+        let of_logs = pool::pending_of(&log_migrator(), logs).await?;
+        pending.extend(of_logs.into_iter().map(|name| format!("{name} (logs)")));
+    }
+    Ok(pending)
+}
+
 /// Applies pending migrations, or refuses to start when that is switched off and some are pending.
 pub async fn prepare_schema(config: &Config, database: &Database) -> Result<(), StartError> {
     if config.database.migrate_at_start {
-        pool::migrate(&database.pool, &config.database).await?;
+        migrate(config, database).await?;
     } else {
-        let pending = pool::pending_migrations(&database.pool).await?;
+        let pending = pending_migrations(database).await?;
         if !pending.is_empty() {
             return Err(StartError(format!(
                 "The database lacks {} migration(s) and NANGO_MIGRATE_AT_START is off. Run `hitchpost migrate`.",
@@ -165,6 +199,7 @@ pub async fn build(config: Config, pool: PgPool, clock: Clock, rng: Rng) -> Resu
         limiter: Limiter::default(),
         hub: Hub::default(),
         hooks: HookQueue::default(),
+        partings: Partings::default(),
         fanout: Arc::new(Fanout::new(config.redis_url.as_ref())?),
         flights: Flights::default(),
         fetched: FetchedQueue::default(),
@@ -172,6 +207,7 @@ pub async fn build(config: Config, pool: PgPool, clock: Clock, rng: Rng) -> Resu
         targets: TargetCache::default(),
         mcp_metadata: MetadataCache::default(),
         key_documents: KeyDocuments::default(),
+        refused_webhooks: RefusedWebhooks::default(),
         identities: IdentityCache::default(),
         reads: ReadCache::default(),
         page_marks: PageMarks::default(),

@@ -8,18 +8,14 @@ mod client_credentials;
 mod jwt;
 mod outbound;
 mod signature;
+mod submission;
 mod tba;
 mod two_step;
 
-use axum::Json;
-use axum::extract::State;
-
-use self::attempt::{Attempt, ConnectionIds, Legacy, describe};
-use super::extract::{IntoApiError, JsonBody, PathTree, QueryTree};
-use super::frontend::FrontendCaller;
-use super::input::{ObjectReader, TextRule, read_nothing, read_object};
+use self::attempt::{Legacy, describe};
+use self::submission::{Connected, Submission};
+use super::input::{ObjectReader, TextRule};
 use super::openapi::Operation;
-use crate::app::SharedApp;
 use crate::auth::{AuthMode, Credentials};
 use crate::error::ApiError;
 use crate::oauth::TokenError;
@@ -73,54 +69,36 @@ fn read_basic(body: &mut ObjectReader<'_>) -> Credentials {
 }
 
 /// Connects with an API key, after the provider accepted it.
-pub async fn connect_api_key(
-    caller: FrontendCaller,
-    State(app): State<SharedApp>,
-    QueryTree(query): QueryTree,
-    PathTree(path): PathTree,
-    JsonBody(body): JsonBody,
-) -> Result<Json<ConnectionIds>, ApiError> {
-    let operation = caller.operation.clone();
-    let connect = async {
-        let credentials = read_object(body.as_ref(), read_api_key).in_body()?;
-        let attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::ApiKey, Legacy::No).await?;
-        attempt.verify_and_store(&app, &credentials).await
-    };
-    operation.attempt(connect).await
+pub async fn connect_api_key(submission: Submission) -> Connected {
+    submission
+        .connect(|submission| async move {
+            let credentials = submission.read(read_api_key)?;
+            let attempt = submission.begin(AuthMode::ApiKey, Legacy::No).await?;
+            attempt.verify_and_store(&credentials).await
+        })
+        .await
 }
 
 /// Connects with a username and a password, after the provider accepted them.
-pub async fn connect_basic(
-    caller: FrontendCaller,
-    State(app): State<SharedApp>,
-    QueryTree(query): QueryTree,
-    PathTree(path): PathTree,
-    JsonBody(body): JsonBody,
-) -> Result<Json<ConnectionIds>, ApiError> {
-    let operation = caller.operation.clone();
-    let connect = async {
-        let credentials = read_object(body.as_ref(), read_basic).in_body()?;
-        let attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::Basic, Legacy::No).await?;
-        attempt.verify_and_store(&app, &credentials).await
-    };
-    operation.attempt(connect).await
+pub async fn connect_basic(submission: Submission) -> Connected {
+    submission
+        .connect(|submission| async move {
+            let credentials = submission.read(read_basic)?;
+            let attempt = submission.begin(AuthMode::Basic, Legacy::No).await?;
+            attempt.verify_and_store(&credentials).await
+        })
+        .await
 }
 
 /// Connects to a provider that wants no credentials.
-pub async fn connect_unauthenticated(
-    caller: FrontendCaller,
-    State(app): State<SharedApp>,
-    QueryTree(query): QueryTree,
-    PathTree(path): PathTree,
-    JsonBody(body): JsonBody,
-) -> Result<Json<ConnectionIds>, ApiError> {
-    let operation = caller.operation.clone();
-    let connect = async {
-        read_nothing(body.as_ref()).in_body()?;
-        let attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::None, Legacy::No).await?;
-        attempt.store(&app, &Credentials::None).await
-    };
-    operation.attempt(connect).await
+pub async fn connect_unauthenticated(submission: Submission) -> Connected {
+    submission
+        .connect(|submission| async move {
+            submission.read_nothing()?;
+            let attempt = submission.begin(AuthMode::None, Legacy::No).await?;
+            attempt.store(&Credentials::None).await
+        })
+        .await
 }
 
 /// Wire: codes of modes have the old envelope; what every mode answers alike has the new one.

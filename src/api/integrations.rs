@@ -34,6 +34,7 @@ use crate::db::integrations::{self as rows, Integration};
 use crate::db::{EnvironmentId, IntegrationId, connections, webhook_handshakes};
 use crate::error::{ApiError, is_constraint};
 use crate::fanout::Wake;
+use crate::hooks::plan_partings;
 use crate::integrations::{self, OpenIntegration};
 use crate::modes::mcp;
 
@@ -386,6 +387,7 @@ async fn delete_with_connections(
     if !rows::delete(&mut *transaction, environment, id, now).await? {
         return Err(unknown_integration());
     }
+    plan_partings(app, &mut transaction, environment, std::slice::from_ref(row)).await?;
     let gone =
         connections::delete_of_integration(&mut *transaction, environment, id, keep_credentials, now).await?;
     changes::insert(&mut *transaction, ChangeKind::Integration, environment, id.0, now).await?;
@@ -397,6 +399,7 @@ async fn delete_with_connections(
     // Its connections are forgotten with it.
     app.forget_integration(id);
     app.page_marks.forget(environment);
+    app.partings.ring(environment);
     app.fanout.call(Wake::Feed).await;
     Ok(())
 }

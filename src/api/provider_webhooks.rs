@@ -4,7 +4,7 @@
 use axum::Json;
 use axum::body::Body as RequestBody;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
@@ -77,7 +77,7 @@ pub async fn receive_provider_webhook(
     limit(&app, &slot, &uuid, &unique_key).await?;
     let (environment, integration) = find(&app, &uuid, &unique_key).await?;
     let (parts, body) = request.into_parts();
-    let arrival = read(&app, &parts.headers, parts.uri.query().unwrap_or_default(), body).await?;
+    let arrival = read(&app, &parts.headers, &parts.uri, body).await?;
     match receive(&app, &environment, &integration, &arrival).await {
         Ok(outcome) => Ok(answer(outcome)),
         Err(IncomingError::Refused(refusal)) => Ok(refuse(&integration, refusal)),
@@ -125,14 +125,15 @@ fn missing(code: &'static str) -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, code, String::new()).without_message()
 }
 
-async fn read(app: &App, headers: &HeaderMap, query: &str, body: RequestBody) -> Result<Arrival, ApiError> {
+async fn read(app: &App, headers: &HeaderMap, uri: &Uri, body: RequestBody) -> Result<Arrival, ApiError> {
     let raw = read_limited(headers, body, app.config.http.body_limit.min(LARGEST_BODY)).await?;
-    let query = match parse_query(query.as_bytes()) {
+    let path_and_query = uri.path_and_query().map(ToString::to_string).unwrap_or_default();
+    let query = match parse_query(uri.query().unwrap_or_default().as_bytes()) {
         Value::Object(members) => members,
         _ => Map::new(),
     };
     let body = parse(headers, &raw);
-    Ok(Arrival { headers: headers.clone(), query, raw, body })
+    Ok(Arrival { headers: headers.clone(), path_and_query, query, raw, body })
 }
 
 /// What the bytes mean. Providers that say nothing about their JSON, or call it a text, are understood all the same.
@@ -161,6 +162,7 @@ fn answer(outcome: Outcome) -> Response {
         Outcome::NotHandled => StatusCode::NO_CONTENT.into_response(),
         Outcome::Text(text) => text.into_response(),
         Outcome::Json(value) => Json(value).into_response(),
+        Outcome::Headers(headers) => (headers, Json(json!({"status": "success"}))).into_response(),
     }
 }
 

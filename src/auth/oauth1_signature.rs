@@ -12,6 +12,8 @@ use sha1::Sha1;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use super::rsa_key::{RsaKeyError, sign_sha1};
+
 /// RFC 5849, section 3.6.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -21,6 +23,8 @@ pub enum SignatureMethod {
     HmacSha1,
     /// Not in the RFC; NetSuite asks for it.
     HmacSha256,
+    /// With a private key, which stands in the place of the consumer's secret.
+    RsaSha1,
     /// The secrets themselves: only fit for TLS.
     Plaintext,
 }
@@ -34,11 +38,12 @@ impl SignatureMethod {
     /// The method that a catalog entry names; without a name it is HMAC-SHA1.
     ///
     /// # Errors
-    /// A name of another method. RSA-SHA1 is one: nothing in the tree signs with SHA-1, and no known provider wants it.
+    /// A name of another method.
     pub fn named(name: Option<&str>) -> Result<Self, UnknownMethod> {
         match name.map(str::trim).unwrap_or_default() {
             "" | "HMAC-SHA1" => Ok(SignatureMethod::HmacSha1),
             "HMAC-SHA256" => Ok(SignatureMethod::HmacSha256),
+            "RSA-SHA1" => Ok(SignatureMethod::RsaSha1),
             "PLAINTEXT" => Ok(SignatureMethod::Plaintext),
             other => Err(UnknownMethod(other.to_owned())),
         }
@@ -49,6 +54,7 @@ impl SignatureMethod {
         match self {
             SignatureMethod::HmacSha1 => "HMAC-SHA1",
             SignatureMethod::HmacSha256 => "HMAC-SHA256",
+            SignatureMethod::RsaSha1 => "RSA-SHA1",
             SignatureMethod::Plaintext => "PLAINTEXT",
         }
     }
@@ -88,12 +94,15 @@ pub struct Stamp<'a> {
 
 impl Signer<'_> {
     /// The value of the `Authorization` header. `more` are further protocol parameters, such as `oauth_verifier`.
+    ///
+    /// # Errors
+    /// The consumer's secret is no key, where the method wants one.
     pub fn authorization(
         &self,
         request: &Signable<'_>,
         stamp: Stamp<'_>,
         more: &[(&str, &str)],
-    ) -> Zeroizing<String> {
+    ) -> Result<Zeroizing<String>, RsaKeyError> {
         let timestamp = stamp.timestamp.to_string();
         let mut protocol = vec![
             ("oauth_consumer_key", self.consumer_key),
@@ -106,21 +115,29 @@ impl Signer<'_> {
             protocol.push(("oauth_token", self.token));
         }
         protocol.extend_from_slice(more);
-        let signature = self.signature(request, &protocol);
+        let signature = self.signature(request, &protocol)?;
         protocol.push(("oauth_signature", &signature));
         protocol.sort_unstable();
-        header(self.realm, &protocol)
+        Ok(header(self.realm, &protocol))
     }
 
     /// The signature over the request and its protocol parameters, not yet encoded (RFC 5849, section 3.4).
-    fn signature(&self, request: &Signable<'_>, protocol: &[(&str, &str)]) -> Zeroizing<String> {
-        let key = Zeroizing::new(format!("{}&{}", encode(self.consumer_secret), encode(self.token_secret)));
+    fn signature(
+        &self,
+        request: &Signable<'_>,
+        protocol: &[(&str, &str)],
+    ) -> Result<Zeroizing<String>, RsaKeyError> {
+        let key =
+            || Zeroizing::new(format!("{}&{}", encode(self.consumer_secret), encode(self.token_secret)));
         let text = || base_string(request, protocol);
-        match self.method {
-            SignatureMethod::Plaintext => key,
-            SignatureMethod::HmacSha1 => mac::<Hmac<Sha1>>(&key, &text()),
-            SignatureMethod::HmacSha256 => mac::<Hmac<Sha256>>(&key, &text()),
-        }
+        Ok(match self.method {
+            SignatureMethod::Plaintext => key(),
+            SignatureMethod::HmacSha1 => mac::<Hmac<Sha1>>(&key(), &text()),
+            SignatureMethod::HmacSha256 => mac::<Hmac<Sha256>>(&key(), &text()),
+            SignatureMethod::RsaSha1 => {
+                Zeroizing::new(STANDARD.encode(sign_sha1(self.consumer_secret, text().as_bytes())?))
+            }
+        })
     }
 }
 
@@ -206,7 +223,7 @@ mod tests {
     fn signature(signer: &Signer<'_>, request: (&str, &'static str), protocol: &[(&str, &str)]) -> String {
         let uri = Uri::from_static(request.1);
         let signable = Signable { method: request.0, uri: &uri, form: None };
-        signer.signature(&signable, protocol).to_string()
+        signer.signature(&signable, protocol).unwrap().to_string()
     }
 
     #[test]
@@ -262,7 +279,7 @@ mod tests {
                         %3Dkkk9d7dh3k39sjv7";
         assert_eq!(base_string(&request, &protocol), expected);
         let signer = Signer { consumer_secret: "j49sk3j29djd", token_secret: "dh893hdasih9", ..photos("") };
-        assert_eq!(*signer.signature(&request, &protocol), "r6/TJjbCOr97/+UU0NsvSne7s5g=");
+        assert_eq!(*signer.signature(&request, &protocol).unwrap(), "r6/TJjbCOr97/+UU0NsvSne7s5g=");
     }
 
     #[test]
@@ -291,6 +308,37 @@ mod tests {
         assert_eq!(signature(&signer("xyz4992k83j47x0b"), request, &[]), "ja893SD9&xyz4992k83j47x0b");
     }
 
+    /// The signature that python's `oauthlib` 4.0 makes of the third request of section 1.2 with the test key.
+    #[test]
+    fn rsa_signs_as_another_library_does() {
+        let signer = |consumer_secret| Signer {
+            method: SignatureMethod::RsaSha1,
+            consumer_secret,
+            token: "nnch734d00sl2jdk",
+            ..photos("ignored")
+        };
+        let protocol = [
+            ("oauth_consumer_key", "dpf43f3p2l4k3l03"),
+            ("oauth_nonce", "chapoH"),
+            ("oauth_signature_method", "RSA-SHA1"),
+            ("oauth_timestamp", "137131202"),
+            ("oauth_token", "nnch734d00sl2jdk"),
+            ("oauth_version", "1.0"),
+        ];
+        let request = ("GET", "http://photos.example.net/photos?file=vacation.jpg&size=original");
+        let expected = "r3BkDlH4CERd4an1CF9h8G7rM/OE8wdJ6EvE2lYoDALRp/hpCem314rW4GlorXMT9EIyof/BW5jBJ7eU2tLtmq9t71qaSMAQl7UN\
+                        VEeFKq7NZndi8RjfGCq2n0u27VAYsK5qlDPW8CPw0jXkMeU5DVWpKIM45vLfo8qp3ymgJ0hh3lcGgmMhwf5w9e7gaBy9zJHG+zu4\
+                        G1t4QnEyQU3BLdFpjxfLS8encqhUmaTOhwd/uwy4hdg6gpp3AoYds8Vw+8oyVVAXWEj/oj1BgkGvYtw6ts7jtUCEBfkNS5T/IdVX\
+                        1Qfj6LG6whzViAVgGs69YrH/vQvnjpuqvWXazli5Yg==";
+        for key in [include_str!("test_rsa_key.pem"), include_str!("test_rsa_key.pkcs8.pem")] {
+            assert_eq!(signature(&signer(key), request, &protocol), expected);
+        }
+        let uri = Uri::from_static(request.1);
+        let signable = Signable { method: "GET", uri: &uri, form: None };
+        let refused = signer("s3cret, not a key").signature(&signable, &protocol);
+        assert_eq!(refused.err(), Some(RsaKeyError::NotPem));
+    }
+
     #[test]
     fn the_header_lists_its_parameters_in_order_after_the_realm() {
         let uri = Uri::from_static("https://a.test/x");
@@ -305,13 +353,13 @@ mod tests {
             realm: Some("123_SB1"),
         };
         assert_eq!(
-            *signer.authorization(&request, stamp, &[("oauth_verifier", "v")]),
+            *signer.authorization(&request, stamp, &[("oauth_verifier", "v")]).unwrap(),
             "OAuth realm=\"123_SB1\", oauth_consumer_key=\"k%C3%A9%22\", oauth_nonce=\"n\", \
              oauth_signature=\"a%2526b%26c%2520d\", oauth_signature_method=\"PLAINTEXT\", oauth_timestamp=\"7\", \
              oauth_token=\"t\", oauth_verifier=\"v\", oauth_version=\"1.0\""
         );
         let tokenless = Signer { token: "", realm: None, ..signer };
-        assert!(!tokenless.authorization(&request, stamp, &[]).contains("oauth_token"));
+        assert!(!tokenless.authorization(&request, stamp, &[]).unwrap().contains("oauth_token"));
     }
 
     #[test]
@@ -327,7 +375,8 @@ mod tests {
             (None, Ok(SignatureMethod::HmacSha1)),
             (Some("HMAC-SHA256"), Ok(SignatureMethod::HmacSha256)),
             (Some("PLAINTEXT"), Ok(SignatureMethod::Plaintext)),
-            (Some("RSA-SHA1"), Err(UnknownMethod("RSA-SHA1".to_owned()))),
+            (Some("RSA-SHA1"), Ok(SignatureMethod::RsaSha1)),
+            (Some("RSA-SHA512"), Err(UnknownMethod("RSA-SHA512".to_owned()))),
         ] {
             assert_eq!(SignatureMethod::named(name), expected);
         }

@@ -1,12 +1,17 @@
-//! RSA private keys as people paste them, and RS256 with them (RFC 7518, section 3.3). Pure, apart from the blinding that a
-//! signature itself needs.
+//! RSA private keys as people paste them, and what is signed with them: RS256 (RFC 7518, section 3.3) and the RSA-SHA1 of OAuth 1
+//! (RFC 5849, section 3.4.3). Pure, apart from the blinding that a signature itself needs.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ring::rand::SystemRandom;
 use ring::rsa::KeyPair;
 use ring::signature::RSA_PKCS1_SHA256;
+use rsa::pkcs1::DecodeRsaPrivateKey;
+use rsa::pkcs8::DecodePrivateKey;
+use rsa::rand_core::OsRng;
+use rsa::{Pkcs1v15Sign, RsaPrivateKey};
 use serde_json::{Value, json};
+use sha1::{Digest, Sha1};
 use zeroize::Zeroizing;
 
 /// Why a text is of no use as a key. Never repeats it.
@@ -18,6 +23,8 @@ pub enum RsaKeyError {
     Encrypted,
     #[error("it is no RSA private key of 2048 bits or more ({0})")]
     Rejected(String),
+    #[error("it is no RSA private key")]
+    NotRsa,
     #[error("it cannot sign")]
     CannotSign,
 }
@@ -31,7 +38,7 @@ impl RsaKey {
     /// # Errors
     /// What is wrong with the text.
     pub fn read(text: &str) -> Result<Self, RsaKeyError> {
-        let der = if is_pem(text) { pem_body(text)? } else { unwrap_base64(text)? };
+        let der = der(text)?;
         let pair = KeyPair::from_pkcs8(&der).or_else(|_| KeyPair::from_der(&der));
         pair.map(RsaKey).map_err(|error| RsaKeyError::Rejected(error.to_string()))
     }
@@ -49,6 +56,24 @@ impl RsaKey {
             .map_err(|_| RsaKeyError::CannotSign)?;
         Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
     }
+}
+
+/// The RSASSA-PKCS1-v1_5 signature of a message with SHA-1, which ring does not make. Keys of fewer than 2048 bits are taken
+/// too: servers that still want SHA-1 are as old as these.
+///
+/// # Errors
+/// What is wrong with the text of the key.
+pub fn sign_sha1(key: &str, message: &[u8]) -> Result<Vec<u8>, RsaKeyError> {
+    let der = der(key)?;
+    let key = RsaPrivateKey::from_pkcs8_der(&der).or_else(|_| RsaPrivateKey::from_pkcs1_der(&der));
+    let key = key.map_err(|_| RsaKeyError::NotRsa)?;
+    let signed = key.sign_with_rng(&mut OsRng, Pkcs1v15Sign::new::<Sha1>(), &Sha1::digest(message));
+    signed.map_err(|_| RsaKeyError::CannotSign)
+}
+
+/// The bytes of a key, however it was pasted.
+fn der(text: &str) -> Result<Zeroizing<Vec<u8>>, RsaKeyError> {
+    if is_pem(text) { pem_body(text) } else { unwrap_base64(text) }
 }
 
 fn is_pem(text: &str) -> bool {

@@ -4,7 +4,7 @@
 //! An entry that merely names a `webhook_routing_script`, as published catalogs do, has the section that
 //! `assets/webhook_scripts.yaml` keeps under that name.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock};
 
 use regex::Regex;
@@ -50,6 +50,8 @@ pub struct Webhook {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Check {
+    /// Which requests are signed like this; absent, all that have the signature.
+    pub when: Option<Condition>,
     /// The signature, token or JWT of the request.
     pub signature: Template,
     /// Splits a signature that is a list.
@@ -62,6 +64,8 @@ pub struct Check {
     pub encoding: Encoding,
     #[serde(default)]
     pub signed: Signed,
+    /// The SHA-256 of the body in hex, where the signature covers that instead of the body.
+    pub body_digest: Option<Template>,
     /// Each that has a value may fit. Of a JWT: none.
     #[serde(default, deserialize_with = "one_or_many")]
     pub key: Vec<Template>,
@@ -73,6 +77,9 @@ pub struct Check {
     pub key_document: Option<KeyDocument>,
     pub timestamp: Option<Timestamp>,
     pub jwt: Option<Jwt>,
+    /// The keys are the secrets that handshakes agreed on for the request's address.
+    #[serde(default)]
+    pub agreed: bool,
     /// Nothing is asked for as long as there is no key.
     #[serde(default)]
     pub optional: bool,
@@ -246,6 +253,13 @@ pub struct Reply {
     pub forward: bool,
     /// A text that the operator has to see to finish the setup.
     pub show: Option<Template>,
+    /// The secret with which the provider is going to sign what it sends to the request's address.
+    pub agrees: Option<Template>,
+    /// What has to be the integration's webhook secret, so that not everybody can agree on a secret.
+    pub token: Option<Template>,
+    /// Headers of the answer.
+    #[serde(default)]
+    pub headers: BTreeMap<String, Template>,
 }
 
 /// How the connections of an event are found.

@@ -13,10 +13,12 @@ use crate::members::links;
 use crate::rng::Rng;
 use crate::settings_file::SettingsFile;
 use crate::start::{self, StartError};
-use crate::{assets, jobs, server};
+use crate::{assets, jobs, server, shipping};
 
 /// How long background work, such as a refresh that the provider has not answered, may take at the end.
 const STOP_BOUND: Duration = Duration::from_secs(30);
+/// For the last operation logs on their way to other systems.
+const SHIPPING_BOUND: Duration = Duration::from_secs(10);
 
 pub async fn serve(settings: Settings, file: Option<SettingsFile>) -> Result<ExitCode, StartError> {
     let Settings { config, warnings } = settings;
@@ -28,6 +30,9 @@ pub async fn serve(settings: Settings, file: Option<SettingsFile>) -> Result<Exi
     let database = start::open_database(&config).await?;
     start::prepare_schema(&config, &database).await?;
     let app = start::build(config, database.pool.clone(), Clock::System, Rng::System).await?;
+    if let Some(logs) = &database.logs {
+        app.logs.keep_in(logs.clone());
+    }
     if let Some(file) = file {
         start::apply_settings(&app, &file).await?;
     }
@@ -146,4 +151,5 @@ async fn stop(app: &SharedApp, mut serving: JoinSet<()>) {
         tracing::warn!("background work was still running after 30 s; it is cut off");
     }
     jobs::flush(app).await;
+    shipping::finish(app, SHIPPING_BOUND).await;
 }

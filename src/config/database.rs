@@ -11,6 +11,8 @@ use crate::crypto::Secret;
 pub struct DatabaseConfig {
     /// `None`: the embedded database.
     pub url: Option<Secret>,
+    /// Where operation logs are stored; `None`: in the same.
+    pub logs_url: Option<Secret>,
     pub schema: String,
     pub additional_schemas: Vec<String>,
     pub pool_min: u32,
@@ -31,6 +33,7 @@ impl DatabaseConfig {
         }
         DatabaseConfig {
             url: database_url(reader).map(Secret::new),
+            logs_url: postgres_url(reader, "HITCHPOST_LOGS_DATABASE_URL").map(Secret::new),
             schema,
             additional_schemas,
             pool_min: reader.number("NANGO_DB_POOL_MIN", 0) as u32,
@@ -49,15 +52,20 @@ fn is_identifier(name: &str) -> bool {
         && name.len() <= 63
 }
 
+/// A URL of PostgreSQL; any other one is a mistake.
+fn postgres_url(reader: &Reader<'_>, name: &str) -> Option<String> {
+    let url = reader.text(name)?;
+    let is_postgres = Url::parse(&url).is_ok_and(|url| matches!(url.scheme(), "postgres" | "postgresql"));
+    if !is_postgres {
+        reader
+            .complain(format!("{name}: expected a URL such as `postgresql://user:password@host:5432/name`."));
+    }
+    Some(url)
+}
+
 /// `NANGO_DATABASE_URL`, or a URL built from the parts; `None` when nothing at all is set.
 fn database_url(reader: &Reader<'_>) -> Option<String> {
-    if let Some(url) = reader.text("NANGO_DATABASE_URL") {
-        let postgres = Url::parse(&url).is_ok_and(|url| matches!(url.scheme(), "postgres" | "postgresql"));
-        if !postgres {
-            reader.complain(
-                "NANGO_DATABASE_URL: expected a URL such as `postgresql://user:password@host:5432/name`.",
-            );
-        }
+    if let Some(url) = postgres_url(reader, "NANGO_DATABASE_URL") {
         return Some(url);
     }
     const PARTS: [&str; 5] =

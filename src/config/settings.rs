@@ -176,6 +176,12 @@ pub const SECTIONS: &[Section] = &[
                 "PostgreSQL to use; wins over the parts below.",
             ),
             active(
+                "HITCHPOST_LOGS_DATABASE_URL",
+                Url,
+                "main database",
+                "PostgreSQL that stores the operation logs instead; schema and pool are set as the main one's.",
+            ),
+            active(
                 "NANGO_DB_HOST",
                 Text,
                 "localhost",
@@ -649,6 +655,12 @@ pub const SECTIONS: &[Section] = &[
                 List,
                 "",
                 "Headers for it: `name=value`, values percent-encoded.",
+            ),
+            active(
+                "OTEL_LOGS_EXPORTER",
+                OneOf(&["otlp", "none"]),
+                "otlp",
+                "`none`: the messages of operations are not sent to it, traces and metrics only.",
             ),
             active("OTEL_SERVICE_NAME", Text, "hitchpost", "What collectors call this server."),
             active(

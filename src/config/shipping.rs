@@ -48,6 +48,8 @@ pub struct OtlpConfig {
     pub endpoint: Url,
     pub headers: HeaderMap,
     pub metrics_every: Duration,
+    /// Whether it is told the messages of operations too.
+    pub takes_logs: bool,
 }
 
 impl ShippingConfig {
@@ -107,7 +109,21 @@ impl OtlpConfig {
             endpoint,
             headers: otlp_headers(reader),
             metrics_every: Duration::from_millis(every),
+            takes_logs: takes_logs(reader),
         })
+    }
+}
+
+/// The words of the OpenTelemetry specification that have a meaning here.
+fn takes_logs(reader: &Reader<'_>) -> bool {
+    const NAME: &str = "OTEL_LOGS_EXPORTER";
+    match reader.text(NAME).as_deref().map(str::trim) {
+        None | Some("otlp") => true,
+        Some("none") => false,
+        Some(_) => {
+            reader.complain(format!("{NAME}: expected otlp or none."));
+            true
+        }
     }
 }
 
@@ -182,7 +198,10 @@ mod tests {
             ("acme_20250724_operations", "acme_")
         );
         assert_eq!(elastic.product, SearchProduct::OpenSearch);
-        assert_eq!(config.otlp.unwrap().headers["authorization"], "Bearer x");
+        let otlp = config.otlp.unwrap();
+        assert_eq!((&otlp.headers["authorization"], otlp.takes_logs), (&"Bearer x".parse().unwrap(), true));
+        let none = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c"), ("OTEL_LOGS_EXPORTER", "none")];
+        assert!(!read(&none).0.otlp.unwrap().takes_logs);
     }
 
     #[test]
@@ -197,6 +216,10 @@ mod tests {
             (
                 vec![("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c"), ("OTEL_EXPORTER_OTLP_HEADERS", "a b=c")],
                 "OTEL_EXPORTER_OTLP_HEADERS",
+            ),
+            (
+                vec![("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c"), ("OTEL_LOGS_EXPORTER", "console")],
+                "OTEL_LOGS_EXPORTER",
             ),
         ] {
             let (_, problems) = read(&values);

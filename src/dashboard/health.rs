@@ -211,6 +211,13 @@ fn database(app: &App, health: &Health) -> Vec<(&'static str, String)> {
         Some(Ok(took)) => ("Redis", format!("answers in {}", milliseconds(*took))),
         Some(Err(reason)) => ("Redis", format!("does not answer: {reason}")),
     });
+    facts.push(match &health.log_database {
+        None => ("Operation log", "in the same database".to_owned()),
+        Some(Ok(took)) => {
+            ("Operation log", format!("in a database of its own, which answers in {}", milliseconds(*took)))
+        }
+        Some(Err(reason)) => ("Operation log", format!("in a database of its own: {reason}")),
+    });
     facts.push(("Providers in the catalog", app.catalog.load().len().to_string()));
     facts
 }

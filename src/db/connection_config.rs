@@ -84,47 +84,30 @@ pub async fn change(
     Ok(())
 }
 
-/// Live connections of an integration whose config has this value, oldest first: `wanted` are the objects with it, as a text
-/// or a number, alone or in a list. Found through `connection_values`.
-pub async fn list_by_config(
-    db: impl PgExecutor<'_>,
-    environment: EnvironmentId,
-    integration: IntegrationId,
-    (name, value): (&str, &str),
-    wanted: &[Value; 4],
-) -> sqlx::Result<Vec<Connection>> {
-    sqlx::query_as!(
-        Connection,
-        r#"SELECT id AS "id: ConnectionRowId", environment_id AS "environment_id: EnvironmentId",
-               integration_id AS "integration_id: IntegrationId", connection_id, credentials, connection_config, metadata,
-               tags, end_user_id AS "end_user_id: EndUserId", webhook_url_override, credentials_expires_at,
-               last_fetched_at, last_refresh_success, last_refresh_failure, refresh_attempts, refresh_exhausted,
-               refresh_lease_owner, refresh_lease_until, refresh_ended_at, refresh_error, created_at, updated_at
-           FROM connections
-           WHERE environment_id = $1 AND integration_id = $2 AND deleted_at IS NULL
-             AND id IN (SELECT v.connection_id FROM connection_values v
-                        WHERE v.integration_id = $2 AND v.hash = hashtextextended('config.' || $3::text || '=' || $4::text, 0))
-             AND (connection_config @> $5 OR connection_config @> $6 OR connection_config @> $7 OR connection_config @> $8)
-           ORDER BY id"#,
-        environment as EnvironmentId,
-        integration as IntegrationId,
-        name,
-        value,
-        wanted[0],
-        wanted[1],
-        wanted[2],
-        wanted[3]
-    )
-    .fetch_all(db)
-    .await
+/// Where a connection holds values by which it is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    Config,
+    Metadata,
 }
 
-/// Live connections of an integration whose metadata has this value, oldest first: `wanted` are the objects with it, as a text
-/// or a number, alone or in a list. Found through `connection_values`.
-pub async fn list_by_metadata(
+impl Place {
+    /// The name under which `connection_values` keeps them.
+    fn as_str(self) -> &'static str {
+        match self {
+            Place::Config => "config",
+            Place::Metadata => "metadata",
+        }
+    }
+}
+
+/// Live connections of an integration that hold this value in this place, oldest first: `wanted` are the objects with it, as a
+/// text or a number, alone or in a list. Found through `connection_values`.
+pub async fn list_by_value(
     db: impl PgExecutor<'_>,
     environment: EnvironmentId,
     integration: IntegrationId,
+    place: Place,
     (name, value): (&str, &str),
     wanted: &[Value; 4],
 ) -> sqlx::Result<Vec<Connection>> {
@@ -138,8 +121,8 @@ pub async fn list_by_metadata(
            FROM connections
            WHERE environment_id = $1 AND integration_id = $2 AND deleted_at IS NULL
              AND id IN (SELECT v.connection_id FROM connection_values v
-                        WHERE v.integration_id = $2 AND v.hash = hashtextextended('metadata.' || $3::text || '=' || $4::text, 0))
-             AND (metadata @> $5 OR metadata @> $6 OR metadata @> $7 OR metadata @> $8)
+                        WHERE v.integration_id = $2 AND v.hash = hashtextextended($9 || '.' || $3::text || '=' || $4::text, 0))
+             AND CASE $9::text WHEN 'config' THEN connection_config ELSE metadata END @> ANY (ARRAY[$5, $6, $7, $8]::jsonb[])
            ORDER BY id"#,
         environment as EnvironmentId,
         integration as IntegrationId,
@@ -148,7 +131,8 @@ pub async fn list_by_metadata(
         wanted[0],
         wanted[1],
         wanted[2],
-        wanted[3]
+        wanted[3],
+        place.as_str()
     )
     .fetch_all(db)
     .await

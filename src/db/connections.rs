@@ -141,6 +141,27 @@ pub async fn find_by_row(
     .await
 }
 
+/// A connection whether it was deleted or not.
+pub async fn find_even_deleted(
+    db: impl PgExecutor<'_>,
+    environment: EnvironmentId,
+    id: ConnectionRowId,
+) -> sqlx::Result<Option<Connection>> {
+    sqlx::query_as!(
+        Connection,
+        r#"SELECT id AS "id: ConnectionRowId", environment_id AS "environment_id: EnvironmentId",
+               integration_id AS "integration_id: IntegrationId", connection_id, credentials, connection_config, metadata,
+               tags, end_user_id AS "end_user_id: EndUserId", webhook_url_override, credentials_expires_at,
+               last_fetched_at, last_refresh_success, last_refresh_failure, refresh_attempts, refresh_exhausted,
+               refresh_lease_owner, refresh_lease_until, refresh_ended_at, refresh_error, created_at, updated_at
+           FROM connections WHERE environment_id = $1 AND id = $2"#,
+        environment as EnvironmentId,
+        id as ConnectionRowId
+    )
+    .fetch_optional(db)
+    .await
+}
+
 /// All live connections of an integration, oldest first.
 pub async fn list_of_integration(
     db: impl PgExecutor<'_>,

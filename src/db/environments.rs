@@ -276,6 +276,7 @@ pub async fn purge(db: impl PgExecutor<'_>, before: DateTime<Utc>) -> sqlx::Resu
          counts AS (DELETE FROM connection_counts WHERE environment_id IN (SELECT id FROM gone)),
          hours AS (DELETE FROM log_hours WHERE environment_id IN (SELECT id FROM gone)),
          runs AS (DELETE FROM post_connection_runs WHERE environment_id IN (SELECT id FROM gone)),
+         partings AS (DELETE FROM pre_deletion_runs WHERE environment_id IN (SELECT id FROM gone)),
          deliveries AS (DELETE FROM webhook_deliveries WHERE environment_id IN (SELECT id FROM gone)),
          queues AS (DELETE FROM webhook_queues WHERE endpoint_id IN (
              SELECT id FROM webhook_endpoints WHERE environment_id IN (SELECT id FROM gone))),

@@ -162,6 +162,25 @@ pub async fn find_by_id(
     .await
 }
 
+/// An integration whether it was deleted or not.
+pub async fn find_even_deleted(
+    db: impl PgExecutor<'_>,
+    environment: EnvironmentId,
+    id: IntegrationId,
+) -> sqlx::Result<Option<Integration>> {
+    sqlx::query_as!(
+        Integration,
+        r#"SELECT id AS "id: IntegrationId", environment_id AS "environment_id: EnvironmentId", unique_key, provider,
+               display_name, oauth_client_id, oauth_client_secret, oauth_scopes, app_link, custom, forward_webhooks,
+               accept_unverified_webhooks, created_at, updated_at
+           FROM integrations WHERE environment_id = $1 AND id = $2"#,
+        environment as EnvironmentId,
+        id as IntegrationId
+    )
+    .fetch_optional(db)
+    .await
+}
+
 /// All live integrations, ordered by provider, then age.
 pub async fn list(db: impl PgExecutor<'_>, environment: EnvironmentId) -> sqlx::Result<Vec<Integration>> {
     sqlx::query_as!(

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::{Connection, PgConnection, PgPool};
 
@@ -128,6 +129,15 @@ fn is_worth_waiting(error: &sqlx::Error) -> bool {
 
 /// Creates the schema and applies every pending migration in one transaction, one process at a time.
 pub async fn migrate(pool: &PgPool, config: &DatabaseConfig) -> Result<(), DatabaseError> {
+    migrate_with(&MIGRATOR, pool, config).await
+}
+
+/// The same with other migrations.
+pub async fn migrate_with(
+    migrator: &Migrator,
+    pool: &PgPool,
+    config: &DatabaseConfig,
+) -> Result<(), DatabaseError> {
     let mut transaction = pool.begin().await?;
     lock_in_transaction(&mut transaction, MIGRATION_LOCK).await?;
     let schema = &config.schema;
@@ -137,7 +147,7 @@ pub async fn migrate(pool: &PgPool, config: &DatabaseConfig) -> Result<(), Datab
         sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut *transaction).await?;
     }
     check_search_path(&mut transaction, schema).await?;
-    MIGRATOR.run_direct(None, &mut *transaction, false).await?;
+    migrator.run_direct(None, &mut *transaction, false).await?;
     transaction.commit().await?;
     Ok(())
 }
@@ -169,6 +179,11 @@ async fn check_search_path(connection: &mut PgConnection, schema: &str) -> Resul
 
 /// Names of the migrations that the database lacks.
 pub async fn pending_migrations(pool: &PgPool) -> Result<Vec<String>, DatabaseError> {
+    pending_of(&MIGRATOR, pool).await
+}
+
+/// The same of other migrations.
+pub async fn pending_of(migrator: &Migrator, pool: &PgPool) -> Result<Vec<String>, DatabaseError> {
     let table: Option<String> =
         sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations')::text").fetch_one(pool).await?;
     let applied: Vec<i64> = match table {
@@ -177,7 +192,7 @@ pub async fn pending_migrations(pool: &PgPool) -> Result<Vec<String>, DatabaseEr
         }
         None => Vec::new(),
     };
-    let pending = MIGRATOR.iter().filter(|migration| !applied.contains(&migration.version));
+    let pending = migrator.iter().filter(|migration| !applied.contains(&migration.version));
     Ok(pending.map(|migration| format!("{} {}", migration.version, migration.description)).collect())
 }
 

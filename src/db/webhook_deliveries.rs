@@ -53,6 +53,15 @@ words! {
     }
 }
 
+/// Why a delivery waits although its queue is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hold {
+    /// The run of hooks whose end lets it go.
+    pub run_id: Uuid,
+    /// It goes then in any case.
+    pub until: DateTime<Utc>,
+}
+
 pub struct NewDelivery<'a> {
     pub uuid: Uuid,
     pub environment_id: EnvironmentId,
@@ -64,14 +73,15 @@ pub struct NewDelivery<'a> {
     pub provider_config_key: &'a str,
     pub connection_id: Option<&'a str>,
     pub sealed_content: &'a [u8],
+    pub hold: Option<Hold>,
     pub now: DateTime<Utc>,
 }
 
 pub async fn insert(db: impl PgExecutor<'_>, new: NewDelivery<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO webhook_deliveries (uuid, environment_id, queue_id, target, url, type, event, provider_config_key,
-             connection_id, content, state, created_at, queued_at, next_attempt_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'waiting', $11, $11, $11)",
+             connection_id, content, state, created_at, queued_at, next_attempt_at, held_until, held_for)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'waiting', $11, $11, COALESCE($12, $11::timestamptz), $12, $13)",
         new.uuid,
         new.environment_id as EnvironmentId,
         new.queue_id as WebhookQueueId,
@@ -82,11 +92,30 @@ pub async fn insert(db: impl PgExecutor<'_>, new: NewDelivery<'_>) -> sqlx::Resu
         new.provider_config_key,
         new.connection_id,
         new.sealed_content,
-        new.now
+        new.now,
+        new.hold.map(|hold| hold.until),
+        new.hold.map(|hold| hold.run_id)
     )
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// Lets go what waited for a run of hooks, and gives the queues.
+pub async fn let_go(
+    db: impl PgExecutor<'_>,
+    run_id: Uuid,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<WebhookQueueId>> {
+    sqlx::query_scalar!(
+        r#"UPDATE webhook_deliveries SET held_until = NULL, held_for = NULL,
+               next_attempt_at = CASE WHEN attempts = 0 THEN $2 ELSE next_attempt_at END
+           WHERE held_for = $1 AND queue_id IS NOT NULL RETURNING queue_id AS "queue_id!: WebhookQueueId""#,
+        run_id,
+        now
+    )
+    .fetch_all(db)
+    .await
 }
 
 /// What is to be sent next.
@@ -105,6 +134,8 @@ pub struct Waiting {
     pub tries: i32,
     pub created_at: DateTime<Utc>,
     pub queued_at: DateTime<Utc>,
+    /// Not to be sent before.
+    pub held_until: Option<DateTime<Utc>>,
 }
 
 /// The first delivery of a queue.
@@ -112,7 +143,7 @@ pub async fn find_first(db: impl PgExecutor<'_>, queue: WebhookQueueId) -> sqlx:
     sqlx::query_as!(
         Waiting,
         r#"SELECT id AS "id: WebhookDeliveryId", uuid, target, url, type AS kind, event, provider_config_key,
-               connection_id, content AS sealed_content, tries, created_at, queued_at
+               connection_id, content AS sealed_content, tries, created_at, queued_at, held_until
            FROM webhook_deliveries WHERE queue_id = $1 ORDER BY id LIMIT 1"#,
         queue as WebhookQueueId
     )
@@ -293,20 +324,36 @@ pub async fn give_up_environment(
     Ok(())
 }
 
-/// Ends deliveries that have waited since before `queued_before`, and tells from which queues, once for each.
+/// A delivery that was given up without an attempt.
+#[derive(Debug)]
+pub struct GivenUp {
+    pub queue_id: WebhookQueueId,
+    pub environment_id: EnvironmentId,
+    pub uuid: Uuid,
+    pub kind: WebhookType,
+    pub event: Option<String>,
+    pub provider_config_key: String,
+    pub connection_id: Option<String>,
+    pub created_at: DateTime<Utc>,
+}
+
+/// Ends deliveries that have waited since before `queued_before`, five hundred at most.
 pub async fn give_up_old(
     db: impl PgExecutor<'_>,
     queued_before: DateTime<Utc>,
     reason: &str,
     now: DateTime<Utc>,
-) -> sqlx::Result<Vec<WebhookQueueId>> {
-    sqlx::query_scalar!(
+) -> sqlx::Result<Vec<GivenUp>> {
+    sqlx::query_as!(
+        GivenUp,
         r#"WITH old AS (
                SELECT id, queue_id FROM webhook_deliveries
                WHERE queue_id IS NOT NULL AND queued_at < $1 ORDER BY id LIMIT 500 FOR UPDATE SKIP LOCKED)
            UPDATE webhook_deliveries d SET state = 'failed', last_error = COALESCE(d.last_error, $2), queue_id = NULL,
                next_attempt_at = NULL, finished_at = $3
-           FROM old WHERE d.id = old.id RETURNING old.queue_id AS "queue_id!: WebhookQueueId""#,
+           FROM old WHERE d.id = old.id
+           RETURNING old.queue_id AS "queue_id!: WebhookQueueId", d.environment_id AS "environment_id: EnvironmentId",
+               d.uuid, d.type AS kind, d.event, d.provider_config_key, d.connection_id, d.created_at"#,
         queued_before,
         reason,
         now

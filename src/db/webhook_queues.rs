@@ -10,12 +10,12 @@ use uuid::Uuid;
 
 use super::{EnvironmentId, WebhookEndpointId, WebhookQueueId};
 
-/// Adds one delivery to a queue, making the queue when it is new.
+/// Adds one delivery to a queue, making the queue when it is new; it is then due at `due_at`.
 pub async fn extend(
     db: impl PgExecutor<'_>,
     endpoint: WebhookEndpointId,
     name: &str,
-    now: DateTime<Utc>,
+    due_at: DateTime<Utc>,
 ) -> sqlx::Result<WebhookQueueId> {
     sqlx::query_scalar!(
         r#"INSERT INTO webhook_queues AS q (endpoint_id, name, waiting, due_at) VALUES ($1, $2, 1, $3)
@@ -23,7 +23,7 @@ pub async fn extend(
            RETURNING id AS "id: WebhookQueueId""#,
         endpoint as WebhookEndpointId,
         name,
-        now
+        due_at
     )
     .fetch_one(db)
     .await
@@ -126,6 +126,26 @@ pub async fn release(
         id as WebhookQueueId,
         owner,
         due_at
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Ends the lease of a queue whose first delivery is held; it is due when that is let go, which may have happened just now.
+pub async fn release_held(
+    db: impl PgExecutor<'_>,
+    id: WebhookQueueId,
+    owner: Uuid,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE webhook_queues q SET lease_owner = NULL, due_at = GREATEST($3, (
+             SELECT held_until FROM webhook_deliveries d WHERE d.queue_id = q.id ORDER BY d.id LIMIT 1))
+         WHERE id = $1 AND lease_owner = $2",
+        id as WebhookQueueId,
+        owner,
+        now
     )
     .execute(db)
     .await?;

@@ -17,7 +17,7 @@ use super::inside::{DEMO_HOST, Inside};
 use super::outbound_proxy::OutboundProxy;
 use super::policy::{Denied, DeniedReason, OutboundPolicy};
 use super::resolver::{GuardResolver, Lookup};
-use super::witness::{self, Witnessed};
+use super::witness::{self, Witness, Witnessed};
 
 const POOL_IDLE: Duration = Duration::from_secs(90);
 const MAX_IDLE_PER_HOST: usize = 16;
@@ -107,12 +107,14 @@ impl BufferedClient {
         request: OutgoingRequest,
         limit: Duration,
     ) -> Result<Answer, EgressError> {
-        let asked = witness::is_watching().then(|| request.clone());
+        let unheard = Unheard::begin(&request);
         let outcome = tokio::time::timeout(limit, self.exchange(request)).await;
-        if let (Err(_), Some(asked)) = (&outcome, &asked) {
-            show(asked, Err(&EgressError::Timeout), limit);
-        }
-        outcome.unwrap_or(Err(EgressError::Timeout))
+        let result = outcome.unwrap_or_else(|_| {
+            unheard.tell(&EgressError::Timeout);
+            Err(EgressError::Timeout)
+        });
+        unheard.settle();
+        result
     }
 
     async fn exchange(&self, mut request: OutgoingRequest) -> Result<Answer, EgressError> {
@@ -182,6 +184,35 @@ impl BufferedClient {
         }
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         Ok(Answer { status, headers, body: body.into(), final_url })
+    }
+}
+
+/// A request whose exchange goes on. When whoever waits for the answer gives up, the witness hears of the request all the same.
+struct Unheard {
+    asked: Option<(OutgoingRequest, Witness)>,
+    began: Instant,
+}
+
+impl Unheard {
+    fn begin(request: &OutgoingRequest) -> Self {
+        let asked = witness::current().map(|witness| (request.clone(), witness));
+        Unheard { asked, began: Instant::now() }
+    }
+
+    fn tell(&self, error: &EgressError) {
+        let Some((OutgoingRequest { method, url, headers, .. }, witness)) = &self.asked else { return };
+        witness(&Witnessed { method, url, headers, outcome: Err(error), duration: self.began.elapsed() });
+    }
+
+    /// Everything was told.
+    fn settle(mut self) {
+        self.asked = None;
+    }
+}
+
+impl Drop for Unheard {
+    fn drop(&mut self) {
+        self.tell(&EgressError::Other("nobody waited for the answer any longer".to_owned()));
     }
 }
 

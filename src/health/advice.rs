@@ -86,6 +86,13 @@ fn about_storage(remarks: &mut Remarks, health: &Health) {
             "Everything works without it, only slower across replicas. Check NANGO_REDIS_URL, or take it out.",
         );
     }
+    if let Some(Err(reason)) = &health.log_database {
+        remarks.add(
+            Weight::Broken,
+            format!("The database of the operation log does not answer: {reason}"),
+            "What happens is kept in memory until it answers, and lost when that is full. Check HITCHPOST_LOGS_DATABASE_URL.",
+        );
+    }
     for key in health.keys.iter().filter(|key| !key.is_here) {
         remarks.add(
             Weight::Broken,
@@ -308,6 +315,7 @@ mod tests {
                 skew: TimeDelta::zero(),
             },
             redis: None,
+            log_database: None,
             queues: Queues {
                 logs: crate::logs::LogStats::default(),
                 webhooks: Waiting::default(),
@@ -372,6 +380,7 @@ mod tests {
         health.database.migrations = (2, 3);
         health.database.skew = TimeDelta::seconds(-9);
         health.redis = Some(Err("connection refused".into()));
+        health.log_database = Some(Err("it cannot be reached".into()));
         health.queues.webhooks.due_at = Some(DateTime::UNIX_EPOCH);
         health.queues.paused_addresses = 2;
         health.failing.0 = 3;
@@ -387,6 +396,7 @@ mod tests {
             "lacks 1 migrations",
             "differ by 9 s",
             "Redis does not answer: connection refused",
+            "operation log does not answer",
             "due for more than ten minutes",
             "2 webhook addresses are paused",
             "Credentials of 3 connections",
@@ -397,6 +407,6 @@ mod tests {
         ] {
             assert!(found.iter().any(|(_, text)| text.contains(title)), "{title}: {found:?}");
         }
-        assert_eq!(found.len(), 10);
+        assert_eq!(found.len(), 11);
     }
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::scope::Scope;
 use super::steps::Trouble;
-use super::{Gained, follow_all, steps_of};
+use super::{Gained, follow_all, report, steps_of};
 use crate::app::SharedApp;
 use crate::connections::{announce_change, open, open_config, seal_config};
 use crate::db::connections::{self as rows, Connection};
@@ -16,8 +16,9 @@ use crate::db::post_connection_runs::{self, PostConnectionRun};
 use crate::db::{connection_config, integrations};
 use crate::error::ApiError;
 use crate::integrations::OpenIntegration;
-use crate::logs::operation_id;
-use crate::refresh::{Force, fresh_credentials};
+use crate::logs::{Kind, Operation};
+use crate::refresh::{Force, Fresh, fresh_credentials, start_operation};
+use crate::webhooks::outgoing;
 
 /// All steps together.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -26,66 +27,108 @@ pub const LEASE: TimeDelta = TimeDelta::seconds(90);
 /// Between attempts, while the provider is in trouble.
 const PAUSES: [TimeDelta; 4] =
     [TimeDelta::seconds(30), TimeDelta::minutes(5), TimeDelta::hours(1), TimeDelta::hours(6)];
+const FAILED: &str = "post_connection_failed";
+
+/// Whom the hooks are about.
+struct Subject {
+    integration: Arc<OpenIntegration>,
+    stored: Fresh,
+}
 
 /// Runs the hooks once, and notes whether they have to be run again.
 pub(super) async fn run(app: &SharedApp, run: &PostConnectionRun) {
-    let followed = tokio::time::timeout(LIMIT, follow(app, run)).await;
-    let troubles = match followed {
-        Ok(Ok(troubles)) => troubles,
-        Ok(Err(error)) => vec![Trouble { message: error.to_string(), is_passing: true }],
-        Err(_) => vec![Trouble { message: "the provider took too long".to_owned(), is_passing: true }],
+    let next = match find(app, run).await {
+        Ok(Some(subject)) => follow(app, run, subject).await,
+        Ok(None) => None,
+        Err(error) => {
+            tracing::warn!(connection.id = run.connection.0, error = %error, "a hook could not begin");
+            next_pause(run, &[Trouble::passing(String::new())])
+        }
     };
-    if let Err(error) = settle(app, run, &troubles).await {
+    outgoing::let_go(app, run.environment_id, run.run_id).await;
+    let noted = match next {
+        Some(pause) => post_connection_runs::put_off(&app.db, run, app.clock.now() + pause).await,
+        None => post_connection_runs::delete(&app.db, run).await,
+    };
+    if let Err(error) = noted {
         tracing::warn!(connection.id = run.connection.0, error = %error, "the end of a hook could not be noted");
     }
 }
 
-async fn settle(app: &SharedApp, run: &PostConnectionRun, troubles: &[Trouble]) -> sqlx::Result<()> {
-    let pause = usize::try_from(run.attempts).ok().and_then(|attempts| PAUSES.get(attempts));
-    let is_passing = troubles.iter().any(|trouble| trouble.is_passing);
+/// `None`: the connection was deleted meanwhile.
+async fn find(app: &SharedApp, run: &PostConnectionRun) -> Result<Option<Subject>, ApiError> {
+    let Some(connection) = rows::find_by_row(&app.db, run.environment_id, run.connection).await? else {
+        return Ok(None);
+    };
+    let row = integrations::find_by_id(&app.db, run.environment_id, connection.integration_id).await?;
+    let Some(row) = row else { return Ok(None) };
+    let integration = Arc::new(OpenIntegration::open(app, row)?);
+    let credentials = open(app, &connection)?;
+    Ok(Some(Subject { integration, stored: Fresh { connection, credentials } }))
+}
+
+/// Follows the steps as an operation of the log; gives how long until they have to be followed again.
+async fn follow(app: &SharedApp, run: &PostConnectionRun, subject: Subject) -> Option<TimeDelta> {
+    let Subject { integration, stored } = subject;
+    let operation = start_operation(app, Kind::AuthPostConnection, &integration, &stored);
+    if run.attempts > 0 {
+        operation.info(&format!("This is attempt {}.", run.attempts + 1));
+    }
+    let work = ask(app, run, &integration, stored, &operation);
+    let asked = tokio::time::timeout(LIMIT, operation.watch(work)).await;
+    let troubles = asked.unwrap_or_else(|_| Gained::late().troubles);
+    let next = next_pause(run, &troubles);
     if !troubles.is_empty() {
-        let messages: Vec<&str> = troubles.iter().map(|trouble| trouble.message.as_str()).collect();
         tracing::warn!(
             connection.id = run.connection.0,
-            operation.id = operation_id(app),
+            operation.id = operation.id(),
             attempts = run.attempts + 1,
-            is_repeated = is_passing && pause.is_some(),
-            error.reason = messages.join("; "),
+            is_repeated = next.is_some(),
+            error.reason = report::reasons(&troubles),
             "what follows a connection did not work"
         );
     }
-    match pause.filter(|_| is_passing) {
-        Some(pause) => post_connection_runs::put_off(&app.db, run, app.clock.now() + *pause).await,
-        None => post_connection_runs::delete(&app.db, run).await,
-    }
+    report::conclude(&operation, FAILED, &troubles, next);
+    next
 }
 
-async fn follow(app: &SharedApp, run: &PostConnectionRun) -> Result<Vec<Trouble>, ApiError> {
-    let Some(connection) = rows::find_by_row(&app.db, run.environment_id, run.connection).await? else {
-        return Ok(Vec::new());
-    };
-    let row = integrations::find_by_id(&app.db, run.environment_id, connection.integration_id).await?;
-    let Some(row) = row else { return Ok(Vec::new()) };
-    let integration = Arc::new(OpenIntegration::open(app, row)?);
+fn next_pause(run: &PostConnectionRun, troubles: &[Trouble]) -> Option<TimeDelta> {
+    let is_passing = troubles.iter().any(|trouble| trouble.is_passing);
+    let pause = usize::try_from(run.attempts).ok().and_then(|attempts| PAUSES.get(attempts));
+    pause.copied().filter(|_| is_passing)
+}
+
+/// Asks, and stores what was found. Gives what went wrong.
+async fn ask(
+    app: &SharedApp,
+    run: &PostConnectionRun,
+    integration: &Arc<OpenIntegration>,
+    stored: Fresh,
+    operation: &Operation,
+) -> Vec<Trouble> {
     if integration.provider.is_none() {
         // Perhaps another replica has a newer catalog.
-        let message = "the provider is not in the catalog".to_owned();
-        return Ok(vec![Trouble { message, is_passing: true }]);
+        return vec![Trouble::passing("the provider is not in the catalog")];
     }
-    let (connection, credentials) = if run.attempts == 0 {
-        let credentials = open(app, &connection)?;
-        (connection, credentials)
+    let current = if run.attempts == 0 {
+        stored
     } else {
-        match fresh_credentials(app, &integration, connection, Force::No).await {
-            Ok(fresh) => (fresh.connection, fresh.credentials),
-            Err(error) => return Ok(vec![Trouble { message: error.to_string(), is_passing: true }]),
+        match fresh_credentials(app, integration, stored.connection, Force::No).await {
+            Ok(fresh) => fresh,
+            Err(error) => return vec![Trouble::passing(error.to_string())],
         }
     };
-    let config = open_config(app, &connection);
+    let Fresh { connection, credentials } = &current;
+    operation.hide_credentials(credentials);
+    let config = open_config(app, connection);
     let metadata = connection.metadata.as_ref();
-    let mut scope = Scope::new(&integration, &credentials, &config, metadata, &connection.connection_id);
-    let gained = follow_all(app, &mut scope, steps_of(&integration, false), &run.decided).await;
-    store(app, &integration, &connection, gained).await
+    let mut scope = Scope::new(integration, credentials, &config, metadata, &connection.connection_id);
+    let gained = follow_all(app, &mut scope, steps_of(integration, false), &run.decided).await;
+    report::tell(operation, &gained);
+    match store(app, integration, connection, gained).await {
+        Ok(troubles) => troubles,
+        Err(error) => vec![Trouble::passing(error.to_string())],
+    }
 }
 
 /// One update for everything that the steps brought.
@@ -95,7 +138,7 @@ async fn store(
     connection: &Connection,
     gained: Gained,
 ) -> Result<Vec<Trouble>, ApiError> {
-    let Gained { mut set, metadata, unset, troubles } = gained;
+    let Gained { mut set, metadata, unset, troubles, .. } = gained;
     let environment = connection.environment_id;
     if !metadata.is_empty() {
         rows::merge_metadata(&app.db, environment, &[connection.id], &Value::Object(metadata.clone()))

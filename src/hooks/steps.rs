@@ -6,9 +6,9 @@ use super::pick;
 use super::scope::Scope;
 use super::value;
 use crate::app::App;
-use crate::catalog::{HookRequest, HookStep, HookUrl, HookValue};
+use crate::catalog::{HookRequest, HookSource, HookStep, HookUrl, HookValue};
 use crate::egress::EgressError;
-use crate::proxy::{OwnCallError, send_hook, with_context};
+use crate::proxy::{OwnCallError, excerpt, send_hook, with_context};
 
 /// What a step brought.
 #[derive(Default)]
@@ -16,18 +16,27 @@ pub(super) struct Found {
     pub set: Map<String, Value>,
     pub metadata: Map<String, Value>,
     pub unset: Vec<String>,
+    /// Why a value is missing although nothing went wrong, for the log.
+    pub note: Option<String>,
 }
 
-/// Why a step brought nothing. Holds no value of the connection.
+/// Why a step brought nothing.
 pub(super) struct Trouble {
+    /// Holds no value of the connection.
     pub message: String,
+    /// The start of what the provider answered, for the log of operations only. Empty: nothing.
+    pub said: String,
     /// Another attempt may help.
     pub is_passing: bool,
 }
 
 impl Trouble {
+    pub fn passing(message: impl Into<String>) -> Self {
+        Trouble { message: message.into(), said: String::new(), is_passing: true }
+    }
+
     fn lasting(message: impl Into<String>) -> Self {
-        Trouble { message: message.into(), is_passing: false }
+        Trouble { message: message.into(), said: String::new(), is_passing: false }
     }
 }
 
@@ -39,7 +48,8 @@ pub(super) async fn follow(app: &App, scope: &mut Scope<'_>, step: &HookStep) ->
     let is_wanted = step.when.as_ref().is_none_or(|when| scope.holds(when))
         && !step.unless.as_ref().is_some_and(|unless| scope.holds(unless));
     if !is_wanted {
-        return Ok(Found::default());
+        let note = format!("{}: left out, because its condition does not hold.", name_of(step));
+        return Ok(Found { note: Some(note), ..Found::default() });
     }
     let mut succeeded = false;
     if let Some(request) = &step.request {
@@ -58,7 +68,38 @@ pub(super) async fn follow(app: &App, scope: &mut Scope<'_>, step: &HookStep) ->
             rules.iter().filter_map(keep).collect()
         })
     };
-    Ok(Found { set: read(&step.set), metadata: read(&step.set_metadata), unset: step.unset.clone() })
+    let (set, metadata) = (read(&step.set), read(&step.set_metadata));
+    let note = note_missing(step, &set, &metadata);
+    Ok(Found { set, metadata, unset: step.unset.clone(), note })
+}
+
+/// Names what was looked for and not found.
+fn note_missing(step: &HookStep, set: &Map<String, Value>, metadata: &Map<String, Value>) -> Option<String> {
+    let wanted = step.set.keys().filter(|name| !set.contains_key(*name));
+    let missing: Vec<String> = wanted
+        .chain(step.set_metadata.keys().filter(|name| !metadata.contains_key(*name)))
+        .map(|name| format!("`{name}`"))
+        .collect();
+    (!missing.is_empty()).then(|| format!("{}: no value for {}.", name_of(step), missing.join(", ")))
+}
+
+/// What a step does, for people: its request, or where it reads.
+fn name_of(step: &HookStep) -> String {
+    match &step.request {
+        Some(request) => described(request),
+        None => format!("A look at {}", place_of(step.source)),
+    }
+}
+
+fn place_of(source: HookSource) -> &'static str {
+    match source {
+        HookSource::Answer => "the last answer",
+        HookSource::Picked => "what was picked of the last answer",
+        HookSource::Jwt => "the claims of the access token",
+        HookSource::RawToken => "the answer of the token endpoint",
+        HookSource::Credentials => "the credentials",
+        HookSource::Config => "the connection config",
+    }
 }
 
 /// Where the step reads, once its `select` has picked.
@@ -68,11 +109,12 @@ fn source(app: &App, scope: &mut Scope<'_>, step: &HookStep) -> Result<Value, Tr
         return Ok(Value::Null);
     }
     let source = scope.source(step.source);
-    let source =
-        source.ok_or_else(|| Trouble::lasting(format!("the connection has no {:?} to read", step.source)))?;
+    let source = source.ok_or_else(|| {
+        Trouble::lasting(format!("{} cannot be read: there is none", place_of(step.source)))
+    })?;
     let Some(select) = &step.select else { return Ok(source) };
     let picked = with_context(app, scope.on_behalf(), |context| pick::select(&source, select, context));
-    let picked = picked.ok_or_else(|| Trouble::lasting("nothing in the answer fits"))?;
+    let picked = picked.ok_or_else(|| Trouble::lasting(format!("{}: nothing fits", name_of(step))))?;
     scope.set_picked(picked.clone());
     Ok(picked)
 }
@@ -85,9 +127,11 @@ async fn ask(
     may_refuse: bool,
 ) -> Result<Option<Value>, Trouble> {
     let name = described(request);
-    let answer = send_hook(app, scope.on_behalf(), request)
-        .await
-        .map_err(|error| Trouble { message: format!("{name}: {error}"), is_passing: is_passing(&error) })?;
+    let answer = send_hook(app, scope.on_behalf(), request).await.map_err(|error| Trouble {
+        message: format!("{name}: {error}"),
+        said: String::new(),
+        is_passing: is_passing(&error),
+    })?;
     let status = answer.status;
     if status.is_success() {
         return Ok(Some(serde_json::from_slice(&answer.body).unwrap_or_default()));
@@ -96,7 +140,8 @@ async fn ask(
         return Ok(None);
     }
     let is_passing = status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429);
-    Err(Trouble { message: format!("{name} answered {}", status.as_u16()), is_passing })
+    let said = excerpt(&answer.body, scope.on_behalf().credentials);
+    Err(Trouble { message: format!("{name} answered {}", status.as_u16()), said, is_passing })
 }
 
 /// Whether the same call may be answered another time.
@@ -113,8 +158,11 @@ fn is_passing(error: &OwnCallError) -> bool {
 /// The request as the entry writes it, so that no value of the connection is told.
 fn described(request: &HookRequest) -> String {
     let url = match &request.url {
-        HookUrl::Absolute(template) => template.source(),
-        HookUrl::Below(template) => template.source().strip_prefix(HookUrl::BELOW).unwrap_or_default(),
+        HookUrl::Absolute(template) => template.source().to_owned(),
+        HookUrl::Below(template) => {
+            let path = template.source().strip_prefix(HookUrl::BELOW).unwrap_or_default();
+            format!("/{}", path.trim_start_matches('/'))
+        }
     };
     format!("{} {url}", http::Method::from(request.method))
 }

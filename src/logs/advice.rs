@@ -38,9 +38,40 @@ pub fn advice(code: &str) -> Option<&'static str> {
             "The token endpoint refused. Compare the request above with the provider's documentation, and check the client \
              and its permissions."
         }
+        "invalid_two_step_credentials" | "invalid_bill_credentials" | "incomplete_raw_credentials" => {
+            "The provider answered, but not with a token. Check what was typed in and the address of the account; the \
+             provider's entry says where in the answer the token is looked for."
+        }
+        "token_err" => {
+            "The provider gave no request token. Check the client id and the client secret of the integration, and that the \
+             provider knows the callback URL."
+        }
+        "github_app_token_fetch_error" => {
+            "The provider gave no token for the installation. Check the app id and the private key of the integration, and \
+             whether the app is still installed."
+        }
+        "aws_sigv4_sts_request_failed" => {
+            "AWS gave no temporary keys. The role's trust policy has to name the integration's own AWS user and the \
+             connection's external id."
+        }
+        "failed_to_generate"
+        | "failed_to_generate_assertion"
+        | "failed_to_generate_jwt_assertion"
+        | "invalid_private_key_format"
+        | "missing_private_key" => {
+            "Nothing was sent, because nothing could be signed. Paste the private key whole, with its BEGIN and END lines and \
+             without a passphrase."
+        }
         "unknown_err" => {
             "Look at the exchange before this message. A redirect URL that the provider does not know, or a wrong client \
              secret, are the usual reasons."
+        }
+        "post_connection_failed" => {
+            "The connection works, but lacks what this step would have brought. Look at the exchange before this message: \
+             most often the token may not read it, and needs another scope. Authorizing again runs the step again."
+        }
+        "pre_deletion_failed" => {
+            "The connection was deleted all the same. Revoke its access at the provider by hand if that matters."
         }
         "proxy_dns_failed" => {
             "The host name has no address. Check the base URL of the provider or of the call."

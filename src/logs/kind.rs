@@ -128,7 +128,7 @@ impl Kind {
             Kind::SyncDeleteVariant => "Sync variant deleted",
             Kind::ActionRun => "Action",
             Kind::EventsPostConnectionCreation => "Function after a new connection",
-            Kind::EventsPreConnectionDeletion => "Function before a deletion",
+            Kind::EventsPreConnectionDeletion => "Step before a deletion",
             Kind::EventsValidateConnection => "Function that judges a connection",
             Kind::WebhookIncoming => "Webhook of a provider",
             Kind::WebhookForward => "Provider webhook passed on",

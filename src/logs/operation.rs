@@ -105,6 +105,15 @@ struct Shared {
     created_at: DateTime<Utc>,
     redactor: Mutex<Redactor>,
     progress: Mutex<Progress>,
+    outlet: Mutex<Outlet>,
+}
+
+/// Where entries go.
+pub(super) enum Outlet {
+    Queue,
+    /// Nowhere, until somebody knows whether the operation is worth keeping.
+    Held(Vec<(Weight, Entry)>),
+    Nowhere,
 }
 
 /// What was not queued yet.
@@ -115,7 +124,13 @@ struct Progress {
 }
 
 impl Operation {
-    pub(super) fn start(logs: &Logs, id: String, created_at: DateTime<Utc>, new: NewOperation) -> Self {
+    pub(super) fn start(
+        logs: &Logs,
+        id: String,
+        created_at: DateTime<Utc>,
+        new: NewOperation,
+        outlet: Outlet,
+    ) -> Self {
         let now = logs.now();
         let is_waiting = new.state == State::Waiting;
         let record = OperationRecord {
@@ -135,7 +150,7 @@ impl Operation {
             messages: Vec::new(),
             terms: Terms::default(),
         };
-        let operation = Self::over(logs, record, false);
+        let operation = Self::over(logs, record, false, outlet);
         operation.publish();
         operation
     }
@@ -160,10 +175,10 @@ impl Operation {
             messages: Vec::new(),
             terms: Terms::default(),
         };
-        Self::over(logs, record, true)
+        Self::over(logs, record, true, Outlet::Queue)
     }
 
-    fn over(logs: &Logs, record: OperationRecord, is_settled: bool) -> Self {
+    fn over(logs: &Logs, record: OperationRecord, is_settled: bool, outlet: Outlet) -> Self {
         Operation(Arc::new(Shared {
             logs: logs.clone(),
             id: record.id.clone(),
@@ -171,6 +186,7 @@ impl Operation {
             created_at: record.created_at,
             redactor: Mutex::default(),
             progress: Mutex::new(Progress { record, is_settled }),
+            outlet: Mutex::new(outlet),
         }))
     }
 
@@ -336,6 +352,17 @@ impl Operation {
         self.end(state, Some(error));
     }
 
+    /// Lets an operation that was held go, with everything it said.
+    pub fn release(&self) {
+        self.0.release();
+    }
+
+    /// Forgets an operation that was held: it is not worth keeping.
+    pub fn discard(&self) {
+        *self.0.outlet() = Outlet::Nowhere;
+        self.0.progress().is_settled = true;
+    }
+
     /// Somebody else says how it ends, until then.
     pub fn wait_until(&self, expires_at: DateTime<Utc>) {
         self.0.progress().record.expires_at = Some(expires_at);
@@ -385,7 +412,28 @@ impl Shared {
         message.shrink();
         message.add_terms(&mut self.progress().record.terms);
         let weight = if message.level == Level::Debug { Weight::Debug } else { Weight::Normal };
-        self.logs.push(weight, Entry::Message(Box::new(message)));
+        self.emit(weight, Entry::Message(Box::new(message)));
+    }
+
+    fn outlet(&self) -> MutexGuard<'_, Outlet> {
+        self.outlet.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn emit(&self, weight: Weight, entry: Entry) {
+        match &mut *self.outlet() {
+            Outlet::Queue => self.logs.push(weight, entry),
+            Outlet::Held(entries) => entries.push((weight, entry)),
+            Outlet::Nowhere => {}
+        }
+    }
+
+    fn release(&self) {
+        let mut outlet = self.outlet();
+        if let Outlet::Held(entries) = &mut *outlet {
+            let entries = std::mem::take(entries);
+            *outlet = Outlet::Queue;
+            entries.into_iter().for_each(|(weight, entry)| self.logs.push(weight, entry));
+        }
     }
 
     fn end(&self, state: State, error: Option<&LogError>) {
@@ -425,7 +473,7 @@ impl Shared {
             }
         }
         let weight = if record.state == State::Failed { Weight::Failure } else { Weight::Normal };
-        self.logs.push(weight, Entry::Operation(Box::new(record)));
+        self.emit(weight, Entry::Operation(Box::new(record)));
     }
 }
 
@@ -440,6 +488,7 @@ impl Drop for Shared {
             (State::Cancelled, "The caller went away before the outcome was known.")
         };
         self.end(state, Some(&LogError::new("interrupted", message)));
+        self.release();
     }
 }
 

@@ -11,9 +11,8 @@ use super::{Kind, Level, State};
 use crate::app::App;
 use crate::db::EnvironmentId;
 use crate::db::log_hours::{self, DayCount};
-use crate::db::log_reads::{
-    self, MessageFilter, MessagePage, NameCount, OperationFilter, StoredMessage, StoredOperation,
-};
+use crate::db::log_reads::{self, MessageFilter, MessagePage, NameCount, StoredMessage, StoredOperation};
+use crate::db::log_search::{self, FoundOperations, OperationFilter};
 use crate::time_format::format_millis_z;
 
 /// Names in a list of filters.
@@ -82,14 +81,9 @@ pub async fn list_operations(
     environment: EnvironmentId,
     query: &OperationQuery,
 ) -> sqlx::Result<OperationPage> {
-    let filter = filter(environment, query);
-    let rows = log_reads::list_operations(&app.db, environment, &filter).await?;
+    let found = search(app, environment, query).await?;
+    let (rows, total) = (found.page, found.total);
     let is_full = i64::try_from(rows.len()).unwrap_or(i64::MAX) >= query.limit;
-    let total = if is_full || query.after.is_some() {
-        log_reads::count_operations(&app.db, environment, &filter).await?
-    } else {
-        i64::try_from(rows.len()).unwrap_or(i64::MAX)
-    };
     let next = rows.last().filter(|_| is_full);
     let next = next.map(|row| OperationCursor { created_at: row.created_at, id: row.id.clone() });
     Ok(OperationPage { operations: rows.into_iter().map(show).collect(), total, next })
@@ -101,22 +95,29 @@ pub async fn list_newest(
     environment: EnvironmentId,
     query: &OperationQuery,
 ) -> sqlx::Result<Vec<Value>> {
-    let rows = log_reads::list_operations(&app.db, environment, &filter(environment, query)).await?;
-    Ok(rows.into_iter().map(show).collect())
+    let found = search(app, environment, query).await?;
+    Ok(found.page.into_iter().map(show).collect())
 }
 
-fn filter(environment: EnvironmentId, query: &OperationQuery) -> OperationFilter {
-    OperationFilter {
-        terms: terms(environment, query),
+async fn search(
+    app: &App,
+    environment: EnvironmentId,
+    query: &OperationQuery,
+) -> sqlx::Result<FoundOperations> {
+    let (terms, words) = terms(query);
+    let filter = OperationFilter {
+        terms,
+        words,
         from: query.period.map(|(from, _)| from),
         to: query.period.map(|(_, to)| to),
         after: query.after.as_ref().map(|cursor| (cursor.created_at, cursor.id.clone())),
-        day: None,
         limit: query.limit,
-    }
+    };
+    log_search::find_operations(app.logs.database(&app.db), environment, &filter).await
 }
 
-fn terms(environment: EnvironmentId, query: &OperationQuery) -> String {
+/// Whole terms, and beginnings of words.
+fn terms(query: &OperationQuery) -> (String, Vec<String>) {
     let mut terms = TermQuery::default();
     let named = |facet: Facet, names: &[String]| -> Vec<String> {
         names.iter().map(|name| facet.term(name)).collect()
@@ -130,10 +131,7 @@ fn terms(environment: EnvironmentId, query: &OperationQuery) -> String {
     terms.any(named(Facet::Connection, &query.connections));
     terms.any(named(Facet::Function, &query.functions));
     terms.search(query.search.as_deref().unwrap_or_default());
-    if !terms.is_empty() {
-        terms.any([Facet::Environment.term(&environment.0.to_string())]);
-    }
-    terms.to_query()
+    terms.into_queries()
 }
 
 /// One operation, as the API shows it.
@@ -147,7 +145,9 @@ async fn find_stored(
     id: &str,
 ) -> sqlx::Result<Option<StoredOperation>> {
     match operation_time(id) {
-        Some(created_at) => log_reads::find_operation(&app.db, environment, id, created_at).await,
+        Some(created_at) => {
+            log_reads::find_operation(app.logs.database(&app.db), environment, id, created_at).await
+        }
         None => Ok(None),
     }
 }
@@ -223,8 +223,9 @@ pub async fn list_messages(
         Some(whole) => page_of_whole(whole, &filter, page, query.limit),
         None => {
             let key = (found.id.as_str(), found.created_at);
-            let rows = log_reads::list_messages(&app.db, key, &filter, page, query.limit).await?;
-            (rows, log_reads::count_messages(&app.db, key, &filter).await?)
+            let rows =
+                log_reads::list_messages(app.logs.database(&app.db), key, &filter, page, query.limit).await?;
+            (rows, log_reads::count_messages(app.logs.database(&app.db), key, &filter).await?)
         }
     };
     let is_full = i64::try_from(rows.len()).unwrap_or(i64::MAX) >= query.limit;
@@ -307,7 +308,8 @@ pub async fn count_names(
     category: NameCategory,
     search: &str,
 ) -> sqlx::Result<Vec<NameCount>> {
-    log_reads::count_names(&app.db, environment, category.member(), search, MOST_NAMES).await
+    log_reads::count_names(app.logs.database(&app.db), environment, category.member(), search, MOST_NAMES)
+        .await
 }
 
 /// Names that the newest operations have, in their order, for fields that suggest some.
@@ -316,7 +318,8 @@ pub async fn list_recent_names(
     environment: EnvironmentId,
     category: NameCategory,
 ) -> sqlx::Result<Vec<String>> {
-    log_reads::list_recent_names(&app.db, environment, category.member(), MOST_SUGGESTED).await
+    log_reads::list_recent_names(app.logs.database(&app.db), environment, category.member(), MOST_SUGGESTED)
+        .await
 }
 
 /// The newest operations since `from` that failed, as the API shows them.
@@ -326,7 +329,7 @@ pub async fn list_failed(
     from: DateTime<Utc>,
     limit: i64,
 ) -> sqlx::Result<Vec<Value>> {
-    let found = log_reads::list_failed(&app.db, environment, from, limit).await?;
+    let found = log_reads::list_failed(app.logs.database(&app.db), environment, from, limit).await?;
     Ok(found.into_iter().map(show).collect())
 }
 
@@ -336,7 +339,8 @@ pub async fn count_by_day(app: &App, environment: EnvironmentId, kind: Kind) -> 
     let first = (now - app.config.logs.retention).date_naive().checked_add_days(Days::new(1));
     let first = first.unwrap_or(now.date_naive());
     let from = first.and_time(chrono::NaiveTime::MIN).and_utc();
-    let mut counted = log_hours::count_by_day(&app.db, environment, kind.as_str(), from).await?;
+    let database = app.logs.database(&app.db);
+    let mut counted = log_hours::count_by_day(database, environment, kind.as_str(), from).await?;
     let days = first.iter_days().take_while(|day| *day <= now.date_naive());
     Ok(days
         .map(|day| match counted.iter().position(|count| count.day == day) {
@@ -385,11 +389,10 @@ mod tests {
             search: Some("page 3".to_owned()),
             ..OperationQuery::default()
         };
-        assert_eq!(
-            terms(EnvironmentId(7), &query),
-            "('=s:failed' | '=s:timeout') & ('=t:auth' | '=k:proxy:call') & ('=c:cust-42') & 'page':* & '3':* & ('=e:7')"
-        );
-        assert_eq!(terms(EnvironmentId(7), &OperationQuery::default()), "");
+        let filters = "('=s:failed' | '=s:timeout') & ('=t:auth' | '=k:proxy:call') & ('=c:cust-42')";
+        let words = vec!["'page':*".to_owned(), "'3':*".to_owned()];
+        assert_eq!(terms(&query), (filters.to_owned(), words));
+        assert_eq!(terms(&OperationQuery::default()), (String::new(), Vec::new()));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What is stored and shipped: operations and messages, in memory as on the wire (`spec` logs, sections 1.1 and 1.2).
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Timelike, Utc};
 use serde_json::{Map, Value, json};
 
 use super::kind::{Context, Kind, Level, State};
@@ -76,6 +76,7 @@ impl OperationRecord {
         if let Some(environment) = self.environment_id {
             terms.add(Facet::Environment, &environment.0.to_string());
         }
+        terms.add(Facet::Hour, &format!("{:02}", self.created_at.hour()));
         terms.add(Facet::State, self.state.as_str());
         terms.add(Facet::Type, self.kind.parts().0);
         terms.add(Facet::Kind, self.kind.as_str());

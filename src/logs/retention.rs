@@ -4,6 +4,7 @@
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 
 use serde_json::json;
+use sqlx::PgPool;
 
 use super::{Kind, LogError, NewOperation, Settings, State};
 use crate::app::App;
@@ -31,16 +32,26 @@ pub async fn keep_partitions(app: &App) -> sqlx::Result<()> {
 pub async fn roll_partitions(app: &App) -> sqlx::Result<()> {
     let now = app.clock.now();
     let today = now.date_naive();
+    let database = app.logs.database(&app.db);
     for table in LogTable::ALL {
         for day in [Some(today), today.checked_add_days(Days::new(1))].into_iter().flatten() {
-            log_partitions::ensure(&app.db, table, day).await?;
+            log_partitions::ensure(database, table, day).await?;
         }
     }
     let counts_end = now - app.config.logs.retention.max(COUNTS_KEPT);
-    while log_hours::purge(&app.db, counts_end).await? > 0 {}
-    let partitions = log_partitions::list(&app.db).await?;
-    for partition in superfluous(&partitions, &app.config.logs, now) {
-        log_partitions::drop_day(&app.db, partition.table, partition.day).await?;
+    while log_hours::purge(database, counts_end).await? > 0 {}
+    drop_old(database, &app.config.logs, now).await?;
+    if !std::ptr::eq(database, &app.db) {
+        // What was logged before the logs had a database of their own.
+        drop_old(&app.db, &app.config.logs, now).await?;
+    }
+    Ok(())
+}
+
+async fn drop_old(database: &PgPool, settings: &Settings, now: DateTime<Utc>) -> sqlx::Result<()> {
+    let partitions = log_partitions::list(database).await?;
+    for partition in superfluous(&partitions, settings, now) {
+        log_partitions::drop_day(database, partition.table, partition.day).await?;
         tracing::info!(table = ?partition.table, day = %partition.day, "a day of operation logs was dropped");
     }
     Ok(())
@@ -97,7 +108,7 @@ pub async fn time_out_abandoned(app: &App) -> sqlx::Result<()> {
 /// Ends operations whose time is over: sign-ins count as cancelled, everything else as timed out.
 pub async fn end_abandoned(app: &App) -> sqlx::Result<()> {
     loop {
-        let page = log_operations::list_abandoned(&app.db, app.clock.now(), PAGE).await?;
+        let page = log_operations::list_abandoned(app.logs.database(&app.db), app.clock.now(), PAGE).await?;
         let is_last = i64::try_from(page.len()).unwrap_or(PAGE) < PAGE;
         page.iter().for_each(|row| end(app, row));
         app.logs.flush(&app.db).await;

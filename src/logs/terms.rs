@@ -29,6 +29,8 @@ pub enum Facet {
     Integration,
     Connection,
     Function,
+    /// The hour of the day in which it began, in UTC.
+    Hour,
 }
 
 impl Facet {
@@ -41,6 +43,7 @@ impl Facet {
             Facet::Integration => 'i',
             Facet::Connection => 'c',
             Facet::Function => 'f',
+            Facet::Hour => 'h',
         }
     }
 
@@ -85,30 +88,30 @@ impl Terms {
     }
 }
 
-/// The text form of a `tsquery`: every group must match, by any of its terms.
+/// What a search asks for, as text forms of a `tsquery`: every group of terms must match, by any of them, and every word.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TermQuery(Vec<String>);
+pub struct TermQuery {
+    groups: Vec<String>,
+    words: Vec<String>,
+}
 
 impl TermQuery {
     /// Any of these values; an empty list says nothing.
     pub fn any(&mut self, terms: impl IntoIterator<Item = String>) {
         let terms: Vec<String> = terms.into_iter().map(|term| quote(&term)).collect();
         if !terms.is_empty() {
-            self.0.push(format!("({})", terms.join(" | ")));
+            self.groups.push(format!("({})", terms.join(" | ")));
         }
     }
 
     /// Every word of what somebody searches for, each as the start of a word.
     pub fn search(&mut self, text: &str) {
-        self.0.extend(words(text).map(|word| format!("{}:*", quote(&word))));
+        self.words.extend(words(text).map(|word| format!("{}:*", quote(&word))));
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub fn to_query(&self) -> String {
-        self.0.join(" & ")
+    /// One query for all groups, empty when there are none, and one for each word.
+    pub fn into_queries(self) -> (String, Vec<String>) {
+        (self.groups.join(" & "), self.words)
     }
 }
 
@@ -147,10 +150,11 @@ mod tests {
     fn a_query_needs_every_group() {
         let mut query = TermQuery::default();
         query.any([]);
-        assert!(query.is_empty());
+        assert_eq!(query, TermQuery::default());
         query.any([Facet::State.term("failed"), Facet::State.term("timeout")]);
         query.search("Acme  /v2/tick' | x");
-        assert_eq!(query.to_query(), "('=s:failed' | '=s:timeout') & 'acme':* & 'v2':* & 'tick':* & 'x':*");
+        let words = ["'acme':*", "'v2':*", "'tick':*", "'x':*"].map(str::to_owned);
+        assert_eq!(query.into_queries(), ("('=s:failed' | '=s:timeout')".to_owned(), words.to_vec()));
     }
 
     #[test]

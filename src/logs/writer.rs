@@ -54,7 +54,7 @@ pub struct Desk {
 }
 
 impl Logs {
-    /// Writes everything that waits. Called twice a second, at the end of the process, and by tests.
+    /// Writes everything that waits; `db` is the main database. Called twice a second, at the end of the process, and by tests.
     pub async fn flush(&self, db: &PgPool) {
         let mut desk = self.0.desk.lock().await;
         self.0.unlogged.drain_into(&mut desk.unlogged, self.now());
@@ -86,7 +86,7 @@ impl Logs {
         if desk.unlogged.is_empty() {
             return;
         }
-        match log_hours::add(db, &desk.unlogged.rows()).await {
+        match log_hours::add(self.database(db), &desk.unlogged.rows()).await {
             Ok(()) => desk.unlogged = Tally::default(),
             Err(error) => {
                 tracing::warn!(error = %error, "counts of proxied calls could not be stored; they are kept and tried again");
@@ -110,7 +110,7 @@ impl Logs {
         let outcome = async {
             name_owners(db, desk, &mut batch).await?;
             if self.0.settings.enabled {
-                store(db, desk, &batch, &self.0.settings, self.now()).await
+                store(self.database(db), desk, &batch, &self.0.settings, self.now()).await
             } else {
                 Ok(())
             }

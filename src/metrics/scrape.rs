@@ -48,6 +48,7 @@ impl Metrics {
             ("dropped_other", stats.dropped_other),
             ("dropped_failures", stats.dropped_failures),
             ("shipped", shipping.shipped.load(Ordering::Relaxed)),
+            ("webhook_refused", app.refused_webhooks.unlogged()),
             ("not_shipped", shipping.lost.load(Ordering::Relaxed)),
         ] {
             self.log_entries.get_or_create(&StateLabels { state }).inner().store(count, Ordering::Relaxed);

@@ -14,6 +14,7 @@ use crate::connections::open_config;
 use crate::db::connection_config;
 use crate::hooks;
 use crate::integrations::OpenIntegration;
+use crate::logs::{Kind, NewOperation};
 use crate::oauth::{self, PopupError, TokenError};
 
 const USER_LIMIT: Duration = Duration::from_secs(10);
@@ -70,10 +71,18 @@ async fn install(app: &App, arrival: Arrival<'_>, installation: &str) -> Result<
     match ask_about_user(app, arrival, &user.credentials).await {
         Ok(found) => config.extend(found),
         // The installation works without it.
-        Err(error) => tracing::warn!(error.reason = error.message, "the name of a user was not found"),
+        Err(error) => warn(app, arrival, &error),
     }
     config.insert(USER_CREDENTIALS.to_owned(), user.credentials.to_json());
     Ok(Obtained::ready(credentials, config))
+}
+
+/// Tells the log of the sign-in what could not be found out.
+fn warn(app: &App, arrival: Arrival<'_>, error: &TokenError) {
+    tracing::warn!(error.reason = error.message, "the name of a user was not found");
+    let environment = arrival.integration.row.environment_id;
+    let new = NewOperation::new(Kind::AuthCreateConnection, environment);
+    app.logs.resume(&arrival.payload.operation_id, new).warn(&error.message);
 }
 
 /// The user's tokens, for a connection that waits until an owner approves. Without a code this is a failed callback.

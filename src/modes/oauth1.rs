@@ -179,7 +179,9 @@ fn sign(
     let unusable = || TokenError::new(KINDS.refused, "The request cannot be signed.");
     let uri: Uri = request.url.as_str().parse().map_err(|_| unusable())?;
     let signable = Signable { method: request.method.as_str(), uri: &uri, form: Some(&request.body) };
-    let text = signer.authorization(&signable, stamp, &[parameter]);
+    let text = signer.authorization(&signable, stamp, &[parameter]).map_err(|error| {
+        TokenError::new(KINDS.refused, format!("The client secret is no key to sign with: {error}."))
+    })?;
     let mut value = HeaderValue::from_str(&text).map_err(|_| unusable())?;
     value.set_sensitive(true);
     request.headers.insert(AUTHORIZATION, value);

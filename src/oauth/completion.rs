@@ -82,6 +82,7 @@ pub async fn complete_installation(
     let mut config = settled_config(app, connection);
     config.insert("installation_id".to_owned(), approval.installation_id);
     let operation = resume(app, connection, &integration);
+    operation.hide_credentials(&user);
     let told_mode = Some(AuthMode::App);
     let work = async {
         let completed = modes::complete_installation(app, &integration, &user, config).await?;
@@ -134,6 +135,7 @@ fn resume(app: &App, connection: &Connection, integration: &OpenIntegration) -> 
     let new = NewOperation::new(Kind::AuthCreateConnection, connection.environment_id);
     let operation = app.logs.resume(&id, new.connection(connection));
     operation.about_integration(integration);
+    operation.hide_config(integration, &open_config(app, connection));
     operation.info("The provider says that the installation is done.");
     operation
 }

@@ -47,6 +47,7 @@ async fn announce(
         tags: existing.as_ref().map(|connection| &connection.tags),
         end_user: end_user.as_ref(),
         failure: Some(AuthFailure { kind: error.webhook_kind(), description: &error.message }),
+        hold: None,
     };
     announce_auth(app, &event).await;
     Ok(())

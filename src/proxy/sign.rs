@@ -102,7 +102,7 @@ impl<'a> Signer<'a> {
     /// Puts the signature into the headers.
     ///
     /// # Errors
-    /// Credentials that no header can carry.
+    /// Credentials that no header can carry, or with which nothing can be signed.
     pub fn sign(&self, request: Finished<'_>, moment: &Moment) -> Result<(), Unbuildable> {
         match self {
             Signer::OAuth1 { signer, realm } => {
@@ -110,7 +110,10 @@ impl<'a> Signer<'a> {
                 let form = form_of(&request);
                 let signable = Signable { method: request.method.as_str(), uri: request.uri, form };
                 let stamp = Stamp { nonce: &moment.nonce, timestamp: moment.now.timestamp() };
-                let value = sensitive(&signer.authorization(&signable, stamp, &[]));
+                let value = signer.authorization(&signable, stamp, &[]).map_err(|error| {
+                    Unbuildable::Unsignable(format!("the client secret is no key: {error}"))
+                })?;
+                let value = sensitive(&value);
                 let value = value.ok_or(Unbuildable::UnsendableCredentials)?;
                 request.headers.insert(AUTHORIZATION, value);
                 Ok(())

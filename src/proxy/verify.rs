@@ -197,7 +197,7 @@ fn is_worth_repeating(answer: &Result<Answer, EgressError>) -> bool {
 }
 
 /// The start of an answer in one line, without the credentials.
-fn excerpt(body: &[u8], credentials: &Credentials) -> String {
+pub fn excerpt(body: &[u8], credentials: &Credentials) -> String {
     let mut text = String::from_utf8_lossy(&body[..body.len().min(EXCERPT * 20)]).into_owned();
     for secret in secrets(credentials) {
         text = text.replace(&secret, "REDACTED");

@@ -293,6 +293,7 @@ async fn enqueue_webhook(
         tags: Some(&connection.tags),
         end_user: None,
         failure: Some(AuthFailure { kind: &error.kind, description: &error.message }),
+        hold: None,
     };
     Ok(enqueue_auth(app, db, &event).await?)
 }

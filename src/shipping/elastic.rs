@@ -23,7 +23,7 @@ const LINES: &str = "application/x-ndjson";
 /// Between attempts to set a cluster up that does not answer.
 const SETUP_PAUSE: Duration = Duration::from_secs(5);
 
-/// Sends every batch until the application stops.
+/// Sends every batch until nothing more is logged.
 pub async fn ship(app: SharedApp, mut batches: mpsc::Receiver<Arc<Batch>>) {
     let Some(config) = &app.config.shipping.elastic else { return };
     let cluster = Cluster::new(&app, config);
@@ -31,7 +31,7 @@ pub async fn ship(app: SharedApp, mut batches: mpsc::Receiver<Arc<Batch>>) {
     loop {
         let batch = tokio::select! {
             batch = batches.recv() => batch,
-            () = app.lifecycle.stopping.cancelled() => batches.try_recv().ok(),
+            () = app.lifecycle.logged.cancelled() => batches.try_recv().ok(),
         };
         let Some(batch) = batch else { return };
         while !is_set_up {

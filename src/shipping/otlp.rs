@@ -1,5 +1,5 @@
-//! OpenTelemetry over HTTP with protobuf bodies: operations as traces, for the collectors of environments and for the
-//! server's own, and the metrics for the latter. Environments name their collectors themselves, so those are reached under
+//! OpenTelemetry over HTTP with protobuf bodies: operations as traces and their messages as logs, for the collectors of
+//! environments and for the server's own, and the metrics for the latter. Environments name their collectors themselves, so those are reached under
 //! the outbound policy; the server's is the operator's word.
 
 use std::collections::HashMap;
@@ -9,13 +9,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::{
-    ExportTraceServiceRequest, ExportTraceServiceResponse,
-};
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::metrics::v1::{ResourceMetrics, ScopeMetrics};
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
@@ -23,6 +19,8 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::delivery::Courier;
+use super::exporter::{self, Telemetry};
+use super::log_records::message_record;
 use super::open_metrics;
 use super::spans::{is_traced, message_span, operation_span, text};
 use crate::app::{App, SharedApp};
@@ -33,21 +31,17 @@ use crate::integrations::open_object;
 use crate::logs::Batch;
 use crate::metrics::scrape;
 
-const PROTOBUF: &str = "application/x-protobuf";
+pub(super) const PROTOBUF: &str = "application/x-protobuf";
 /// How soon a collector that an environment names is used.
 const SETTINGS_EVERY: Duration = Duration::from_secs(15);
 const TIMEOUT: Duration = Duration::from_secs(10);
 const RETRIES: u32 = 3;
-/// Groups of spans that wait for one collector.
-const WAITING_GROUPS: usize = 32;
-/// Spans of one request, about.
-const SPANS_PER_REQUEST: usize = 512;
 /// Operations under way whose environment is remembered for their messages.
 const MAX_OPEN: usize = 20_000;
 
-/// Sends traces until the application stops. Without `batches` the log is followed as soon as an environment has a
+/// Sends traces and logs until nothing more is logged. Without `batches` the log is followed as soon as an environment has a
 /// collector, because a log that nobody follows costs less.
-pub async fn ship_traces(app: SharedApp, batches: Option<mpsc::Receiver<Arc<Batch>>>) {
+pub async fn ship_operations(app: SharedApp, batches: Option<mpsc::Receiver<Arc<Batch>>>) {
     let mut tracer = Tracer::new(&app);
     let mut batches = match batches {
         Some(batches) => batches,
@@ -57,7 +51,7 @@ pub async fn ship_traces(app: SharedApp, batches: Option<mpsc::Receiver<Arc<Batc
     loop {
         let batch = tokio::select! {
             batch = batches.recv() => batch,
-            () = app.lifecycle.stopping.cancelled() => batches.try_recv().ok(),
+            () = app.lifecycle.logged.cancelled() => batches.try_recv().ok(),
         };
         let Some(batch) = batch else { return };
         tracer.reload().await;
@@ -68,24 +62,31 @@ pub async fn ship_traces(app: SharedApp, batches: Option<mpsc::Receiver<Arc<Batc
 /// One collector: its address and credentials as they were stored, and the queue of its task.
 struct Destination {
     stored: Collector,
-    queue: mpsc::Sender<Vec<Span>>,
+    queue: mpsc::Sender<Telemetry>,
 }
 
-/// Who gets which spans.
+/// What messages need to know of their operation.
+#[derive(Clone, Copy)]
+struct OpenOperation {
+    environment: EnvironmentId,
+    is_traced: bool,
+}
+
+/// Who gets what.
 struct Tracer {
     app: SharedApp,
-    server: Option<mpsc::Sender<Vec<Span>>>,
+    server: Option<mpsc::Sender<Telemetry>>,
     environments: HashMap<EnvironmentId, Destination>,
     loaded_at: Option<Instant>,
-    /// Environments of operations that have not ended.
-    open: HashMap<String, EnvironmentId>,
+    /// Operations that have not ended.
+    open: HashMap<String, OpenOperation>,
 }
 
 impl Tracer {
     fn new(app: &SharedApp) -> Self {
         let server = app.config.shipping.otlp.as_ref().map(|config| {
-            let url = signal_url(&config.endpoint, "traces");
-            start(app, courier(app, &app.egress.operator, config.headers.clone()), url)
+            let courier = courier(app, &app.egress.operator, config.headers.clone());
+            exporter::start(app, courier, &config.endpoint, config.takes_logs)
         });
         Tracer {
             app: app.clone(),
@@ -137,45 +138,51 @@ impl Tracer {
         }
     }
 
-    fn start(&self, stored: &Collector) -> Option<mpsc::Sender<Vec<Span>>> {
+    fn start(&self, stored: &Collector) -> Option<mpsc::Sender<Telemetry>> {
         let endpoint = Url::parse(&stored.endpoint).ok()?;
         let headers = open_object(&self.app.cipher, stored.sealed_headers.as_deref()).ok()?;
         let courier = courier(&self.app, &self.app.egress.webhooks, header_map(&headers));
-        Some(start(&self.app, courier, signal_url(&endpoint, "traces")))
+        Some(exporter::start(&self.app, courier, &endpoint, true))
     }
 
-    /// Hands the spans of a batch to the collectors that want them.
+    /// Hands what a batch tells to the collectors that want it.
     fn take(&mut self, batch: &Batch) {
-        let mut spans: HashMap<Option<EnvironmentId>, Vec<Span>> = HashMap::new();
-        for operation in batch.operations.iter().filter(|operation| is_traced(operation.kind)) {
-            let environment = operation.environment_id;
-            if let Some(environment) = environment {
+        let mut groups: HashMap<Option<EnvironmentId>, Telemetry> = HashMap::new();
+        for operation in &batch.operations {
+            let is_traced = is_traced(operation.kind);
+            if let Some(environment) = operation.environment_id {
                 if self.open.len() >= MAX_OPEN {
                     self.open.clear();
                 }
-                self.open.insert(operation.id.clone(), environment);
+                self.open.insert(operation.id.clone(), OpenOperation { environment, is_traced });
             }
-            let of_messages = operation.messages.iter().filter_map(message_span);
-            let group = spans.entry(environment).or_default();
-            group.extend(of_messages);
-            if operation.state.is_final() {
-                group.push(operation_span(operation));
+            let group = groups.entry(operation.environment_id).or_default();
+            group.logs.extend(operation.messages.iter().map(message_record));
+            if is_traced {
+                group.spans.extend(operation.messages.iter().filter_map(message_span));
+            }
+            if is_traced && operation.state.is_final() {
+                group.spans.push(operation_span(operation));
             }
         }
         for message in &batch.messages {
-            let environment = self.open.get(&message.operation_id).copied();
-            if environment.is_some() {
-                spans.entry(environment).or_default().extend(message_span(message));
-            }
+            let Some(open) = self.open.get(&message.operation_id).copied() else { continue };
+            let group = groups.entry(Some(open.environment)).or_default();
+            group.logs.push(message_record(message));
+            group.spans.extend(message_span(message).filter(|_| open.is_traced));
         }
         for operation in batch.operations.iter().filter(|operation| operation.state.is_final()) {
             self.open.remove(&operation.id);
         }
-        for (environment, spans) in spans.into_iter().filter(|(_, spans)| !spans.is_empty()) {
+        for (environment, group) in groups.into_iter().filter(|(_, group)| group.len() > 0) {
             let own = environment.and_then(|id| self.environments.get(&id));
             for queue in own.map(|own| &own.queue).into_iter().chain(&self.server) {
-                if queue.try_send(spans.clone()).is_err() {
-                    self.app.shipping.lose(spans.len(), "spans", "too many wait for a slow collector");
+                if queue.try_send(group.clone()).is_err() {
+                    self.app.shipping.lose(
+                        group.len(),
+                        "spans and logs",
+                        "too many wait for a slow collector",
+                    );
                 }
             }
         }
@@ -196,55 +203,18 @@ fn header_map(headers: &Map<String, Value>) -> HeaderMap {
     headers.iter().filter_map(pair).collect()
 }
 
-/// `<endpoint>/v1/<signal>`, also when the endpoint already names it.
-fn signal_url(endpoint: &Url, signal: &str) -> Url {
+/// `<endpoint>/v1/<signal>`, also when the endpoint already names a signal.
+pub(super) fn signal_url(endpoint: &Url, signal: &str) -> Url {
     let mut url = endpoint.clone();
     let path = url.path().trim_end_matches('/').to_owned();
-    let path = path.strip_suffix(&format!("/v1/{signal}")).unwrap_or(&path).to_owned();
+    let named = ["traces", "logs", "metrics"].map(|signal| format!("/v1/{signal}"));
+    let path = named.iter().find_map(|named| path.strip_suffix(named.as_str())).unwrap_or(&path).to_owned();
     url.set_path(&format!("{path}/v1/{signal}"));
     url
 }
 
-/// Starts the task of a collector; it ends when nobody can give it spans any more.
-fn start(app: &SharedApp, courier: Courier, url: Url) -> mpsc::Sender<Vec<Span>> {
-    let (sender, receiver) = mpsc::channel(WAITING_GROUPS);
-    app.lifecycle.tasks.spawn(export(app.clone(), courier, url, receiver));
-    sender
-}
-
-async fn export(app: SharedApp, courier: Courier, url: Url, mut groups: mpsc::Receiver<Vec<Span>>) {
-    while let Some(mut spans) = groups.recv().await {
-        while spans.len() < SPANS_PER_REQUEST
-            && let Ok(more) = groups.try_recv()
-        {
-            spans.extend(more);
-        }
-        let count = spans.len();
-        let body = Bytes::from(traces(&app, spans).encode_to_vec());
-        match courier.deliver(Method::POST, &url, PROTOBUF, body, &[]).await {
-            Ok(answer) => {
-                let refused = ExportTraceServiceResponse::decode(answer.body).ok();
-                let refused = refused.and_then(|answer| answer.partial_success);
-                let refused =
-                    refused.map_or(0, |partial| usize::try_from(partial.rejected_spans).unwrap_or(0));
-                app.shipping.ship(count.saturating_sub(refused));
-                if refused > 0 {
-                    app.shipping.lose(refused, "spans", "the collector refused them");
-                }
-            }
-            Err(error) => app.shipping.lose(count, "spans", &error.to_string()),
-        }
-    }
-}
-
-fn traces(app: &App, spans: Vec<Span>) -> ExportTraceServiceRequest {
-    let scope_spans = vec![ScopeSpans { scope: Some(scope()), spans, ..ScopeSpans::default() }];
-    let resource_spans =
-        vec![ResourceSpans { resource: Some(resource(app)), scope_spans, ..ResourceSpans::default() }];
-    ExportTraceServiceRequest { resource_spans }
-}
-
-fn resource(app: &App) -> Resource {
+/// Who tells.
+pub(super) fn resource(app: &App) -> Resource {
     let attributes = vec![
         text("service.name", &app.config.shipping.service_name),
         text("service.version", env!("CARGO_PKG_VERSION")),
@@ -253,7 +223,8 @@ fn resource(app: &App) -> Resource {
     Resource { attributes, ..Resource::default() }
 }
 
-fn scope() -> InstrumentationScope {
+/// What in it tells.
+pub(super) fn scope() -> InstrumentationScope {
     InstrumentationScope {
         name: "hitchpost".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -308,6 +279,7 @@ mod tests {
             ("https://otel.test/", "https://otel.test/v1/traces"),
             ("https://otel.test/otlp/", "https://otel.test/otlp/v1/traces"),
             ("https://otel.test/v1/traces", "https://otel.test/v1/traces"),
+            ("https://otel.test/v1/logs", "https://otel.test/v1/traces"),
         ] {
             assert_eq!(signal_url(&endpoint.parse().unwrap(), "traces").as_str(), expected, "{endpoint}");
         }

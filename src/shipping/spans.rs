@@ -99,7 +99,7 @@ pub fn message_span(message: &MessageRecord) -> Option<Span> {
 }
 
 /// Trace and span id of an operation or message.
-fn ids(id: &str) -> (Vec<u8>, Vec<u8>) {
+pub fn ids(id: &str) -> (Vec<u8>, Vec<u8>) {
     let digest = sha256(id.as_bytes());
     (digest[..16].to_vec(), digest[16..24].to_vec())
 }
@@ -110,7 +110,8 @@ fn status(is_ok: bool, message: &str) -> Status {
     Status { message, code: code.into() }
 }
 
-fn error_attributes(error: &Value) -> Vec<KeyValue> {
+/// The attributes of an error.
+pub fn error_attributes(error: &Value) -> Vec<KeyValue> {
     let member = |name: &str| error.get(name).and_then(Value::as_str);
     let mut attributes: Vec<KeyValue> =
         member("message").map(|value| text("nango.error.message", value)).into_iter().collect();
@@ -123,7 +124,8 @@ fn error_attributes(error: &Value) -> Vec<KeyValue> {
     attributes
 }
 
-fn nanos(time: DateTime<Utc>) -> u64 {
+/// Nanoseconds since the epoch.
+pub fn nanos(time: DateTime<Utc>) -> u64 {
     time.timestamp_nanos_opt().and_then(|nanos| u64::try_from(nanos).ok()).unwrap_or_default()
 }
 
@@ -132,7 +134,8 @@ pub fn text(key: &str, value: &str) -> KeyValue {
     attribute(key, Any::StringValue(value.to_owned()))
 }
 
-fn number(key: &str, value: i64) -> KeyValue {
+/// A whole number as an attribute.
+pub fn number(key: &str, value: i64) -> KeyValue {
     attribute(key, Any::IntValue(value))
 }
 

@@ -10,11 +10,13 @@
 //! integration accepts it or the provider signs nothing.
 
 mod documents;
+mod handshake;
 mod headers;
 mod jwt;
 mod matching;
 mod proof;
 mod refusal;
+mod refused;
 mod replay;
 mod scene;
 mod sorting;
@@ -26,6 +28,7 @@ use serde_json::{Map, Value, json};
 pub use self::documents::KeyDocuments;
 use self::proof::{Proof, Unproven};
 pub use self::refusal::{COMPLETION_FAILED, IncomingError, Refusal};
+pub use self::refused::{LOGGED_PER_MINUTE, RefusedWebhooks};
 use self::replay::Turn;
 use self::scene::{ConnectionValues, Scene};
 use self::sorting::{Part, Sorted};
@@ -48,6 +51,8 @@ const CONNECTION_PARAMETERS: [&str; 2] = ["connection_id", "nangoConnectionId"];
 /// A webhook as it arrived.
 pub struct Arrival {
     pub headers: HeaderMap,
+    /// As they came.
+    pub path_and_query: String,
     /// All parameters of the address; those that the entry does not allow are not looked at.
     pub query: Map<String, Value>,
     pub raw: Bytes,
@@ -72,6 +77,8 @@ pub enum Outcome {
     NotHandled,
     Text(String),
     Json(Value),
+    /// A handshake whose answer is in its headers.
+    Headers(HeaderMap),
 }
 
 /// The request and everything that it is judged by.
@@ -98,15 +105,21 @@ pub async fn receive(
     let Some(webhook) = provider.webhook.clone() else {
         return receive_undescribed(app, environment, integration, arrival).await;
     };
-    let operation = app.logs.start(NewOperation::new(Kind::WebhookIncoming, environment.id));
+    let operation = app.logs.start_held(NewOperation::new(Kind::WebhookIncoming, environment.id));
     operation.about_integration(integration);
     let reception =
         Reception { app, environment, integration, webhook: &webhook, arrival, operation: &operation };
     let received = reception.receive().await;
     match &received {
         Ok(_) => operation.succeed(),
+        Err(IncomingError::Refused(_))
+            if !app.refused_webhooks.admits(integration.row.id, app.clock.now()) =>
+        {
+            operation.discard();
+        }
         Err(error) => operation.fail(&error.to_log()),
     }
+    operation.release();
     received
 }
 
@@ -186,6 +199,8 @@ impl Reception<'_> {
         sorted: Option<Sorted>,
         is_proved: bool,
     ) -> Result<(), IncomingError> {
+        // What is done now is worth a trace even if this process dies.
+        self.operation.release();
         // Whoever completes a connection chooses its installation, so here nothing unproved is good enough.
         if is_proved {
             self.complete(scene).await?;
@@ -239,7 +254,7 @@ impl Reception<'_> {
     fn verify(&self, scene: &Scene, connection: Option<&ConnectionValues>) -> Result<Proof, Unproven> {
         let context = scene.context(connection);
         let (raw, now) = (&self.arrival.raw, self.app.clock.now());
-        match proof::judge(&self.webhook.verify, &context, raw, now, scene.document()) {
+        match proof::judge(&self.webhook.verify, &context, raw, now, scene.elsewhere()) {
             Err(unproven) if unproven.is_forgivable() && self.integration.row.accept_unverified_webhooks => {
                 Ok(Proof::NONE)
             }
@@ -262,6 +277,9 @@ impl Reception<'_> {
     /// Fetches the document that the check of this request takes its key from.
     async fn fetch_key(&self, scene: &mut Scene) -> Result<(), IncomingError> {
         let Some(check) = proof::choose(&self.webhook.verify, &scene.context(None)) else { return Ok(()) };
+        if check.agreed {
+            scene.set_agreed(handshake::agreed_secrets(self).await?);
+        }
         if let Some(rule) = &check.jwt {
             let token = proof::value(&check.signature, &scene.context(None)).unwrap_or_default();
             let document = documents::key_set(self.app, &rule.keys, &token).await;
@@ -281,6 +299,8 @@ impl Reception<'_> {
     }
 
     async fn answer_handshake(&self, scene: &Scene, reply: &Reply) -> Result<Outcome, IncomingError> {
+        handshake::check_token(self, scene, reply)?;
+        handshake::agree(self, scene, reply).await?;
         let shown = reply.show.as_ref().and_then(|show| proof::value(show, &scene.context(None)));
         if let Some(text) = shown.filter(|text| text.len() <= LONGEST_SHOWN) {
             let sealed = self.app.cipher.seal_text(&text).map_err(ApiError::from)?;
@@ -297,6 +317,9 @@ impl Reception<'_> {
 
     fn answer(&self, scene: &Scene, reply: &Reply) -> Result<Outcome, IncomingError> {
         let context = scene.context(None);
+        if !reply.headers.is_empty() {
+            return Ok(Outcome::Headers(handshake::answer_headers(scene, reply)?));
+        }
         if let Some(json) = &reply.json {
             // What is missing is the secret: all else was there when the condition held.
             let json = json.resolve(&context).map_err(|_| Refusal::InvalidSecret)?;

@@ -23,12 +23,13 @@ mod send;
 mod signature;
 mod worker;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use self::content::Content;
 use crate::app::App;
-use crate::db::webhook_deliveries::{self as deliveries, NewDelivery, WebhookTarget};
+use crate::db::webhook_deliveries::{self as deliveries, Hold, NewDelivery, WebhookTarget};
 use crate::db::webhook_settings::WebhookSettings;
 use crate::db::{EnvironmentId, webhook_endpoints, webhook_queues};
 use crate::error::ApiError;
@@ -56,6 +57,8 @@ pub struct Event<'a> {
     pub body: String,
     /// Headers of the provider that go along.
     pub headers: Vec<Header>,
+    /// What it waits for before it is sent.
+    pub hold: Option<Hold>,
 }
 
 /// The connection that an event is about.
@@ -90,7 +93,13 @@ pub async fn enqueue(
         let new = NewDelivery {
             uuid,
             environment_id: event.environment,
-            queue_id: webhook_queues::extend(&mut *db, endpoint, &name, now).await?,
+            queue_id: webhook_queues::extend(
+                &mut *db,
+                endpoint,
+                &name,
+                event.hold.map_or(now, |hold| hold.until),
+            )
+            .await?,
             target,
             url,
             kind: event.occasion.kind(),
@@ -98,11 +107,40 @@ pub async fn enqueue(
             provider_config_key: event.provider_config_key,
             connection_id: event.connection.map(|subject| subject.connection_id),
             sealed_content: &sealed_content,
+            hold: event.hold,
             now,
         };
         deliveries::insert(&mut *db, new).await?;
     }
     Ok(())
+}
+
+/// How long a new connection is not told while it is asked about itself.
+const LONGEST_HOLD: TimeDelta = TimeDelta::seconds(30);
+
+/// Holds an event until the run of hooks has ended, or takes too long.
+pub fn hold_for(run_id: Uuid, now: DateTime<Utc>) -> Hold {
+    Hold { run_id, until: now + LONGEST_HOLD }
+}
+
+/// Sends what was held for a run of hooks. If it fails, the events leave when their hold ends.
+pub async fn let_go(app: &App, environment: EnvironmentId, run_id: Uuid) {
+    match let_go_stored(app, run_id).await {
+        Ok(0) => {}
+        Ok(_) => app.outbox.ring(environment),
+        Err(error) => tracing::warn!(error = %error, "held webhooks could not be let go; they leave later"),
+    }
+}
+
+async fn let_go_stored(app: &App, run_id: Uuid) -> sqlx::Result<usize> {
+    let now = app.clock.now();
+    let mut transaction = app.db.begin().await?;
+    let queues = deliveries::let_go(&mut *transaction, run_id, now).await?;
+    for queue in &queues {
+        webhook_queues::hurry(&mut *transaction, *queue, now).await?;
+    }
+    transaction.commit().await?;
+    Ok(queues.len())
 }
 
 /// Where an event goes: a connection's own address stands for both of the environment's.
@@ -146,12 +184,13 @@ async fn give_up_old(app: &App, now: DateTime<Utc>) -> sqlx::Result<()> {
     loop {
         let mut transaction = app.db.begin().await?;
         let reason = "the address could not be reached in time";
-        let queues = deliveries::give_up_old(&mut *transaction, queued_before, reason, now).await?;
-        for queue in &queues {
-            webhook_queues::shorten(&mut transaction, *queue).await?;
+        let given_up = deliveries::give_up_old(&mut *transaction, queued_before, reason, now).await?;
+        for delivery in &given_up {
+            webhook_queues::shorten(&mut transaction, delivery.queue_id).await?;
         }
         transaction.commit().await?;
-        if queues.is_empty() {
+        given_up.iter().for_each(|delivery| log::give_up(app, delivery, reason));
+        if given_up.is_empty() {
             return Ok(());
         }
     }

@@ -3,59 +3,13 @@
 use chrono::TimeDelta;
 use hitchpost::jobs;
 use hitchpost::time_format::format_millis_z;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::oauth_world::{KEY, World};
+use crate::support::logged::{Logged, logged, of_kind};
 use crate::support::target::{Target, WorldPlan, answer};
 use crate::support::token_endpoint::TokenEndpoint;
 use crate::support::{TestApp, run};
-
-/// An operation with its messages, the oldest first.
-struct Logged {
-    operation: Value,
-    messages: Vec<Value>,
-}
-
-impl Logged {
-    fn text(&self, member: &str) -> &str {
-        self.operation[member].as_str().unwrap_or_default()
-    }
-
-    fn texts(&self) -> Vec<&str> {
-        self.messages.iter().map(|message| message["message"].as_str().unwrap_or_default()).collect()
-    }
-
-    /// Methods and statuses of its exchanges.
-    fn exchanges(&self) -> Vec<(String, Value)> {
-        let http = self.messages.iter().filter(|message| message["type"] == "http");
-        http.map(|message| {
-            let method = message["request"]["method"].as_str().unwrap_or_default().to_owned();
-            (method, message["response"]["code"].clone())
-        })
-        .collect()
-    }
-}
-
-/// Every operation of the environment, the oldest first.
-async fn logged(app: &TestApp) -> Vec<Logged> {
-    let client = app.account_client().await;
-    let path = |name: &str| format!("/api/v1/logs/{name}?env={}", app.environment_name);
-    app.app.logs.flush(&app.app.db).await;
-    let listed = client.post(path("operations"), json!({"limit": 500})).expect(200).await;
-    let mut all = Vec::new();
-    for operation in listed["data"].as_array().unwrap().iter().rev() {
-        let body = json!({"operationId": operation["id"], "limit": 500});
-        let page = client.post(path("messages"), body).expect(200).await;
-        let messages = page["data"].as_array().unwrap().iter().rev().cloned().collect();
-        all.push(Logged { operation: operation.clone(), messages });
-    }
-    all
-}
-
-fn of_kind<'l>(all: &'l [Logged], kind: &str, action: &str) -> Vec<&'l Logged> {
-    let wanted = json!({"type": kind, "action": action});
-    all.iter().filter(|one| one.operation["operation"] == wanted).collect()
-}
 
 /// Waits until the proxied call, whose entry is made when its body has gone away, is there.
 async fn calls(app: &TestApp, count: usize) -> Vec<Logged> {

@@ -153,7 +153,12 @@ fn request_tokens_that_are_not_given_are_explained() {
             ((200, "text/plain", "oauth_token_secret=x&other=1"), json!({}), "no `oauth_token`"),
             ((200, "text/plain", "oauth_token=x"), json!({}), "no `oauth_token` with its secret"),
             ((302, "text/plain", ""), json!({}), "302"),
-            (REQUEST_TOKEN, json!({"signature_method": "RSA-SHA1"}), "`RSA-SHA1` is not supported"),
+            (REQUEST_TOKEN, json!({"signature_method": "RSA-SHA512"}), "`RSA-SHA512` is not supported"),
+            (
+                REQUEST_TOKEN,
+                json!({"signature_method": "RSA-SHA1"}),
+                "no key to sign with: it is neither PEM",
+            ),
             (REQUEST_TOKEN, json!({"request_url": null}), "no `request_url`"),
             (REQUEST_TOKEN, json!({"request_url": "http://127.0.0.1:1/x"}), "no connection"),
         ];
@@ -298,10 +303,18 @@ fn what_cannot_be_signed_is_refused_before_anything_is_sent() {
     run(async {
         let (target, plan) = signed(|_| ok_json("{}"), oauth1()).await;
         let world =
+            plan.provider(json!({"auth_mode": "OAUTH1", "signature_method": "RSA-SHA512"})).build().await;
+        let reply = world.get("/x").send().await;
+        assert_eq!((reply.status.as_u16(), reply.code().as_str()), (400, "unsupported_auth"));
+        assert!(reply.text().contains("RSA-SHA512"), "{}", reply.text());
+
+        let (keyless, plan) = signed(|_| ok_json("{}"), oauth1()).await;
+        let world =
             plan.provider(json!({"auth_mode": "OAUTH1", "signature_method": "RSA-SHA1"})).build().await;
         let reply = world.get("/x").send().await;
         assert_eq!((reply.status.as_u16(), reply.code().as_str()), (400, "unsupported_auth"));
-        assert!(reply.text().contains("RSA-SHA1"), "{}", reply.text());
+        assert!(reply.text().contains("is no key"), "{}", reply.text());
+        assert!(keyless.seen().is_empty());
 
         let (other, plan) = signed(|_| ok_json("{}"), oauth1()).await;
         let world = plan.provider(json!({"auth_mode": "OAUTH1"})).build().await;

@@ -2,6 +2,7 @@
 
 mod delivery;
 mod events;
+mod held;
 mod operator;
 
 use hitchpost::db;
@@ -59,6 +60,7 @@ impl World {
             tags: None,
             end_user: None,
             failure: Some(AuthFailure { kind: "numbered", description: &description }),
+            hold: None,
         };
         announce_auth(&self.app.app, &event).await;
     }

@@ -1,5 +1,6 @@
 //! Webhooks of providers: verified, matched, passed on, answered, and refused.
 
+mod addresses;
 mod keys;
 mod providers;
 mod refusals;

@@ -86,7 +86,7 @@ fn calls_that_cannot_be_built_are_refused() {
             (
                 "an unknown signature",
                 plan()
-                    .provider(json!({"signature_method": "RSA-SHA1"}))
+                    .provider(json!({"signature_method": "RSA-SHA512"}))
                     .credentials(json!({"type": "OAUTH1", "oauth_token": "t", "oauth_token_secret": "s"}))
                     .build()
                     .await,

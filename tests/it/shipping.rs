@@ -6,11 +6,14 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::response::Response;
+use hitchpost::jobs;
 use hitchpost::logs::{HttpExchange, Kind, LogError, NewOperation, Operation};
 use http::{HeaderMap, Method};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
@@ -314,6 +317,17 @@ fn spans(target: &Target) -> Vec<Span> {
         .collect()
 }
 
+/// Every log record that a collector got.
+fn log_records(target: &Target) -> Vec<LogRecord> {
+    let requests = target.seen().into_iter().filter(|seen| seen.target.ends_with("/v1/logs"));
+    let decoded = requests.map(|seen| {
+        assert_eq!(seen.header("content-type"), Some("application/x-protobuf"));
+        ExportLogsServiceRequest::decode(&seen.body[..]).expect("a request of the protocol")
+    });
+    let resources = decoded.flat_map(|request| request.resource_logs);
+    resources.flat_map(|resource| resource.scope_logs).flat_map(|scope| scope.log_records).collect()
+}
+
 fn text_of(attribute: &KeyValue) -> String {
     match attribute.value.as_ref().and_then(|value| value.value.clone()) {
         Some(any_value::Value::StringValue(text)) => text,
@@ -372,6 +386,90 @@ fn the_servers_collector_gets_traces_of_operations_and_exchanges() {
     });
 }
 
+#[test]
+fn the_servers_collector_gets_the_messages_as_logs() {
+    run(async {
+        let collector = Target::start(|_| answer(200, &[], "")).await;
+        let settings = TestSettings::default().set("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url());
+        let app = settings.start().await;
+        let id = failed_operation(&app).await;
+        let has_all = |records: &Vec<LogRecord>| records.len() >= 4;
+        let records = wait_for("four records", || Some(log_records(&collector)).filter(has_all)).await;
+        let said = |record: &LogRecord| match record.body.clone().and_then(|body| body.value) {
+            Some(any_value::Value::StringValue(text)) => (text, record.severity_text.clone()),
+            other => panic!("{other:?}"),
+        };
+        let all: Vec<(String, String)> = records.iter().map(said).collect();
+        let expected = [
+            ("POST https://login.acme.example/token?secret=REDACTED", "ERROR"),
+            ("POST https://login.acme.example/token?secret=REDACTED", "INFO"),
+            ("the token is REDACTED", "INFO"),
+            ("Refused: REDACTED", "ERROR"),
+        ];
+        assert_eq!(all, expected.map(|(text, level)| (text.to_owned(), level.to_owned())));
+        let spans = wait_for("the span", || {
+            spans(&collector).into_iter().find(|span| span.parent_span_id.is_empty())
+        });
+        let span = spans.await;
+        for record in &records {
+            assert_eq!((&record.trace_id, &record.span_id), (&span.trace_id, &span.span_id));
+            let operation = record.attributes.iter().find(|one| one.key == "nango.operation.id").map(text_of);
+            assert_eq!(operation.as_deref(), Some(id.as_str()));
+            assert!(record.time_unix_nano > 0 && record.severity_number > 0);
+        }
+        assert!(collector.seen().iter().all(|seen| !seen.text().contains(SECRET)));
+    });
+}
+
+#[test]
+fn a_collector_of_traces_only_is_not_told_the_rest_and_nothing_is_lost() {
+    run(async {
+        for (setting, asked) in [("otlp", 1), ("none", 0)] {
+            let collector = Target::start(|seen| {
+                let status = if seen.target == "/v1/traces" { 200 } else { 404 };
+                answer(status, &[], "")
+            })
+            .await;
+            let settings = TestSettings::default()
+                .set("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url())
+                .set("OTEL_LOGS_EXPORTER", setting);
+            let app = settings.start().await;
+            for count in [3, 6] {
+                failed_operation(&app).await;
+                let has_all = |spans: &Vec<Span>| spans.len() >= count;
+                wait_for("the spans", || Some(spans(&collector)).filter(has_all)).await;
+            }
+            let of_logs = collector.seen().into_iter().filter(|seen| seen.target == "/v1/logs").count();
+            assert!(of_logs <= asked, "{setting}: {of_logs}");
+            assert_eq!(app.app.shipping.lost.load(Ordering::SeqCst), 0, "{setting}");
+        }
+    });
+}
+
+#[test]
+fn what_was_logged_last_leaves_before_the_process_does() {
+    run(async {
+        let collector = Target::start(|_| answer(200, &[], "")).await;
+        let cluster = Arc::new(Cluster { bulks: AtomicUsize::new(2), ..Cluster::default() });
+        let answering = Arc::clone(&cluster);
+        let elastic = Target::start(move |seen| answering.answer(seen)).await;
+        let settings = TestSettings::default()
+            .set("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url())
+            .set("NANGO_LOGS_ES_URL", format!("{}/base/", elastic.url()))
+            .set("NANGO_LOGS_ES_USER", "log")
+            .set("NANGO_LOGS_ES_PWD", "p:w");
+        let app = settings.start().await;
+        app.app.lifecycle.stopping.cancel();
+        let operation = app.app.logs.start(NewOperation::new(Kind::WebhookForward, app.environment_id));
+        operation.succeed();
+        jobs::flush(&app.app).await;
+        hitchpost::shipping::finish(&app.app, PATIENCE).await;
+        let named = |span: &Span| attribute(span, "nango.operation.id").as_deref() == Some(operation.id());
+        assert!(spans(&collector).iter().any(named));
+        assert_eq!(cluster.of_operation(operation.id()).unwrap().1["state"], "success");
+    });
+}
+
 /// The test's environment names a collector; the answer is another process that knows it from its start.
 async fn with_collector(app: &TestApp, endpoint: &str) -> TestApp {
     let path = format!("/api/v1/environments?env={}", app.environment_name);
@@ -398,8 +496,8 @@ fn an_environments_collector_gets_its_own_traces_only() {
         let app = TestApp::start().await;
         let process = with_collector(&app, &format!("{}/otlp/", collector.url())).await;
         log_until(&process, || !spans(&collector).is_empty()).await;
-        let request = collector.last();
-        assert_eq!(request.target, "/otlp/v1/traces");
+        let requests = collector.seen();
+        let request = requests.iter().find(|seen| seen.target == "/otlp/v1/traces").expect("a trace");
         assert_eq!(request.header("authorization"), Some("Bearer collector"));
         let stranger = TestApp::start().await;
         let operation =

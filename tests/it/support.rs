@@ -10,6 +10,7 @@ pub mod contract;
 pub mod github;
 pub mod internet;
 pub mod keys;
+pub mod logged;
 pub mod mail_server;
 pub mod mcp_server;
 pub mod member;

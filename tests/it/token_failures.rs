@@ -1,5 +1,5 @@
-//! What a token endpoint may answer, mode by mode: what the caller gets, the socket of a popup, and the `errors` of the
-//! connection. One table for all: `token_failures.txt`, a line for each mode and answer.
+//! What a token endpoint may answer, mode by mode: what the caller gets, the socket of a popup, the `errors` of the
+//! connection, and what people find in the log. One table for all: `token_failures.txt`, a line for each mode and answer.
 //!
 //! The answer that never comes takes half a minute, so all modes wait for it at once.
 
@@ -18,6 +18,7 @@ use url::Url;
 
 use crate::support::app::TestSettings;
 use crate::support::github::PRIVATE_KEY;
+use crate::support::logged::{Logged, logged, of_kind};
 use crate::support::target::answer;
 use crate::support::{Client, Reply, Socket, TestApp, run};
 
@@ -161,7 +162,6 @@ fn entries(base: &str) -> BTreeMap<&'static str, Value> {
 /// A server whose every provider does this.
 struct World {
     app: TestApp,
-    session: String,
 }
 
 impl World {
@@ -183,9 +183,13 @@ impl World {
             }
             app.client().post("/integrations", body).expect(200).await;
         }
-        let session = app.client().post("/connect/sessions", json!({"tags": {}})).expect(201).await;
-        let session = session["data"]["token"].as_str().expect("a token").to_owned();
-        World { app, session }
+        World { app }
+    }
+
+    /// Each attempt has a session, and so an operation, of its own.
+    async fn session(&self) -> String {
+        let session = self.app.client().post("/connect/sessions", json!({"tags": {}})).expect(201).await;
+        session["data"]["token"].as_str().expect("a token").to_owned()
     }
 
     /// What came of a mode, in one line.
@@ -215,7 +219,7 @@ impl World {
     }
 
     async fn form(&self, route: &str, mode: &str, body: Value) -> String {
-        let path = format!("{route}/{mode}?connect_session_token={}", self.session);
+        let path = format!("{route}/{mode}?connect_session_token={}", self.session().await);
         let reply = self.app.anonymous().post(path, body).send().await;
         if !reply.status.is_success() {
             return self.refusal(mode, &reply).await;
@@ -239,10 +243,9 @@ impl World {
     /// A popup: its outcome is what the socket is told, and the page says the same.
     async fn popup(&self, mode: &str) -> String {
         let mut socket = Socket::open(&self.app).await;
-        let path = format!(
-            "/oauth/connect/{mode}?connect_session_token={}&ws_client_id={}",
-            self.session, socket.id
-        );
+        let session = self.session().await;
+        let path =
+            format!("/oauth/connect/{mode}?connect_session_token={session}&ws_client_id={}", socket.id);
         let mut page = self.app.anonymous().get(path).send().await;
         if page.status == 302 {
             page = self.come_back(mode, &page).await;
@@ -315,13 +318,49 @@ impl World {
 async fn lines_of(does: Does) -> Vec<String> {
     let world = World::start(does).await;
     let outcomes = join_all(MODES.map(|mode| world.outcome(mode))).await;
-    // A login and its only call have the same time, and either may notice first that it is over.
-    let of_login = "The login took longer than 30 seconds.";
-    let of_call = "The token endpoint gave no usable answer: no answer in time.";
+    let all = logged(&world.app).await;
     let line = |(mode, outcome): (&str, String)| {
-        format!("{does:?} | {mode} | {}", outcome.replace(of_login, of_call))
+        let outcome = in_time(&outcome);
+        let seen = in_the_log(&all, mode, &outcome);
+        format!("{does:?} | {mode} | {outcome} | {seen}")
     };
     MODES.into_iter().zip(outcomes).map(line).collect()
+}
+
+/// A login and its only call have the same time, and either may notice first that it is over.
+fn in_time(text: &str) -> String {
+    let of_login = "The login took longer than 30 seconds.";
+    let of_call = "The token endpoint gave no usable answer: no answer in time.";
+    text.replace(of_login, of_call)
+}
+
+/// What people find: the state, the requests with their statuses, the error's code, and its message where the caller was told
+/// other words. A failure comes with advice.
+fn in_the_log(all: &[Logged], mode: &str, outcome: &str) -> String {
+    let action = if mode.ends_with("refresh") { "refresh_token" } else { "create_connection" };
+    let of_mode: Vec<&Logged> =
+        of_kind(all, "auth", action).into_iter().filter(|one| one.text("integrationName") == mode).collect();
+    assert_eq!(of_mode.len(), 1, "{mode}");
+    let one = of_mode[0];
+    let everything = format!("{}{}", one.operation, Value::Array(one.messages.clone()));
+    // An app proves itself with its key, so that the text is nobody's secret there.
+    assert!(mode == "app" || !everything.contains(SECRET), "{mode}: {everything}");
+    let status = |status: &Value| status.as_u64().map_or("no answer".to_owned(), |status| status.to_string());
+    let requests: Vec<String> =
+        one.exchanges().iter().map(|(method, code)| format!("{method} {}", status(code))).collect();
+    let seen = format!("{}, {}", one.text("state"), requests.join(", "));
+    if one.text("state") == "success" {
+        assert!(one.operation["error"].is_null(), "{mode}");
+        return seen;
+    }
+    let error = &one.operation["error"];
+    let last = one.messages.last().expect("a message");
+    assert_eq!(last["error"], *error, "{mode}");
+    assert!(last["meta"]["advice"].is_string(), "{mode}: no advice for {error}");
+    let (code, message) = (error["name"].as_str(), error["message"].as_str());
+    let message = in_time(message.expect("a message"));
+    let other = if outcome.ends_with(&message) { String::new() } else { format!(": {message}") };
+    format!("{seen}, {}{other}", code.expect("a code"))
 }
 
 #[test]

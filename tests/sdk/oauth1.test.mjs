@@ -21,6 +21,7 @@ before(async () => {
     world = await startWorld({ oauth1: true });
     sdk = world.sdk;
     for (const key of ['test-oauth1', 'test-oauth1-plain']) await integration(key);
+    await integration('test-oauth1-rsa', 'test-oauth1-rsa', { client_secret: world.oauth1.keys.privateKey });
     await integration('test-tba', 'test-tba', { type: 'TBA' });
 });
 after(() => world?.close());
@@ -80,7 +81,7 @@ describe('the OAuth 1 popup in Chromium', needs(noChromium), () => {
     });
     afterEach(() => host?.close());
 
-    for (const [key, method] of [['test-oauth1', 'HMAC-SHA1'], ['test-oauth1-plain', 'PLAINTEXT']]) {
+    for (const [key, method] of [['test-oauth1', 'HMAC-SHA1'], ['test-oauth1-rsa', 'RSA-SHA1'], ['test-oauth1-plain', 'PLAINTEXT']]) {
         test(`a sign-in with ${method} ends in calls that the provider accepts`, async () => {
             const popup = await host.openPopup(world.server, await sessionFor(world, key), key);
             await popup.waitForURL(/\/authorize\?/);

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
+use super::submission::Connected;
 use crate::api::extract::IntoApiError;
 use crate::api::frontend::{ConfigDefaults, FrontendCaller, connection_config};
 use crate::api::input::shape::text;
@@ -87,6 +88,7 @@ pub fn describe(operation: Operation, legacy: Legacy) -> Operation {
 
 /// A connection attempt whose caller, integration and configuration were found to be in order.
 pub struct Attempt {
+    pub app: SharedApp,
     pub caller: FrontendCaller,
     pub integration: OpenIntegration,
     pub connection_id: String,
@@ -110,7 +112,7 @@ impl Drop for Counted {
 impl Attempt {
     /// Runs the checks that all these routes share, in their order.
     pub async fn begin(
-        app: &SharedApp,
+        app: SharedApp,
         caller: FrontendCaller,
         query: &Value,
         path: &Value,
@@ -126,33 +128,29 @@ impl Attempt {
         })
         .in_path()?;
         let chosen = caller.chosen_connection_id(query)?;
-        caller.check_hmac(app, query, &key, chosen)?;
-        let integration = find_integration(app, &caller, &key, mode, legacy).await?;
+        caller.check_hmac(&app, query, &key, chosen)?;
+        let integration = find_integration(&app, &caller, &key, mode, legacy).await?;
         caller.operation.about_integration(&integration);
         let counted = Counted { app: app.clone(), mode, result: AuthResult::Failure };
         caller.check_allowed(&key)?;
-        let connection_id = caller.connection_id(app, chosen).await?;
-        let defaults: ConfigDefaults = caller.defaults(app, &key)?;
+        let connection_id = caller.connection_id(&app, chosen).await?;
+        let defaults: ConfigDefaults = caller.defaults(&app, &key)?;
         let connection_config = connection_config(query, &defaults);
         caller.operation.hide_config(&integration, &connection_config);
         check_config(integration.provider.as_deref(), &connection_config)?;
         caller.operation.about_connection(None, &connection_id);
-        Ok(Attempt { caller, integration, connection_id, connection_config, counted })
+        Ok(Attempt { app, caller, integration, connection_id, connection_config, counted })
     }
 
     /// Asks the provider whether the credentials are good, and stores them.
-    pub async fn verify_and_store(
-        self,
-        app: &SharedApp,
-        credentials: &Credentials,
-    ) -> Result<Json<ConnectionIds>, ApiError> {
+    pub async fn verify_and_store(self, credentials: &Credentials) -> Connected {
         self.caller.operation.hide_credentials(credentials);
         let values = credentials.to_json();
         self.check_fields(|provider| &provider.credentials, values.as_object().unwrap_or(&Map::new()))?;
-        proxy::verify_credentials(app, &self.integration, credentials, &self.connection_config)
+        proxy::verify_credentials(&self.app, &self.integration, credentials, &self.connection_config)
             .await
             .map_err(|failure| ApiError::bad_request("connection_test_failed", failure.to_string()))?;
-        self.store(app, credentials).await
+        self.store(credentials).await
     }
 
     /// Judges submitted values by a section of the catalog entry.
@@ -166,23 +164,19 @@ impl Attempt {
     }
 
     /// Stores the connection and gives its ids.
-    pub async fn store(
-        mut self,
-        app: &SharedApp,
-        credentials: &Credentials,
-    ) -> Result<Json<ConnectionIds>, ApiError> {
+    pub async fn store(mut self, credentials: &Credentials) -> Connected {
         let (session, operation) = (self.caller.session.as_ref(), &self.caller.operation);
         operation.hide_credentials(credentials);
         let is_waiting = self.connection_config.get("pending") == Some(&Value::Bool(true));
         let new =
             NewConnection::from_session(&self.connection_id, credentials, self.connection_config, session);
-        let established = establish(app, &self.caller.environment, &self.integration, new).await?;
+        let established = establish(&self.app, &self.caller.environment, &self.integration, new).await?;
         self.counted.result = AuthResult::Success;
         operation.about_connection(Some(established.id.0), &self.connection_id);
         operation.info(established.operation.sentence());
         if is_waiting {
             operation.info("It waits for somebody at the provider.");
-            operation.wait_until(app.clock.now() + PENDING);
+            operation.wait_until(self.app.clock.now() + PENDING);
         } else {
             operation.succeed();
         }

@@ -1,18 +1,14 @@
 //! `POST /auth/aws-sigv4/:providerConfigKey` (`spec` auth-flows, section 5.11).
 
-use axum::Json;
-use axum::extract::State;
 use axum::http::StatusCode;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::attempt::{Attempt, ConnectionIds, Legacy, describe};
+use super::attempt::{Attempt, Legacy, describe};
+use super::submission::{Connected, Submission};
 use super::token_error;
-use crate::api::extract::{IntoApiError, JsonBody, PathTree, QueryTree};
-use crate::api::frontend::FrontendCaller;
-use crate::api::input::{ObjectReader, TextRule, formats, read_object};
+use crate::api::input::{ObjectReader, TextRule, formats};
 use crate::api::openapi::Operation;
-use crate::app::{App, SharedApp};
 use crate::auth::AuthMode;
 use crate::connections::open_config;
 use crate::db::connections;
@@ -64,49 +60,44 @@ pub fn operation() -> Operation {
 }
 
 /// Connects with a role in the end user's AWS account, after its temporary keys were obtained and checked.
-pub async fn connect_aws_sigv4(
-    caller: FrontendCaller,
-    State(app): State<SharedApp>,
-    QueryTree(query): QueryTree,
-    PathTree(path): PathTree,
-    JsonBody(body): JsonBody,
-) -> Result<Json<ConnectionIds>, ApiError> {
-    let operation = caller.operation.clone();
-    let connect = async {
-        let typed = read_object(body.as_ref(), Typed::read).in_body()?;
-        let mut attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::AwsSigV4, Legacy::No).await?;
-        attempt.check_fields(|provider| &provider.credentials, &typed.members())?;
-        let stored = stored_config(&app, &attempt).await?;
-        let external_id = external_id(&app, &attempt, &stored)?;
-        let region = text(&stored, "region").or(typed.region.as_deref());
-        let input = RoleInput {
-            role_arn: &typed.role_arn,
-            region: region.or_else(|| text(&attempt.connection_config, "region")),
-            external_id: &external_id,
-        };
-        let assumed = assume_role(&app, &attempt.integration, input).await.map_err(refusal)?;
-        attempt.connection_config.extend(assumed.connection_config);
-        attempt.store(&app, &assumed.credentials).await
-    };
-    operation.attempt(connect).await
+pub async fn connect_aws_sigv4(submission: Submission) -> Connected {
+    submission
+        .connect(|submission| async move {
+            let typed = submission.read(Typed::read)?;
+            let mut attempt = submission.begin(AuthMode::AwsSigV4, Legacy::No).await?;
+            attempt.check_fields(|provider| &provider.credentials, &typed.members())?;
+            let stored = stored_config(&attempt).await?;
+            let external_id = external_id(&attempt, &stored)?;
+            let region = text(&stored, "region").or(typed.region.as_deref());
+            let input = RoleInput {
+                role_arn: &typed.role_arn,
+                region: region.or_else(|| text(&attempt.connection_config, "region")),
+                external_id: &external_id,
+            };
+            let assumed = assume_role(&attempt.app, &attempt.integration, input).await.map_err(refusal)?;
+            attempt.connection_config.extend(assumed.connection_config);
+            attempt.store(&assumed.credentials).await
+        })
+        .await
 }
 
 /// The config of the connection that is authorized again; empty for a new one.
-async fn stored_config(app: &App, attempt: &Attempt) -> Result<Map<String, Value>, ApiError> {
+async fn stored_config(attempt: &Attempt) -> Result<Map<String, Value>, ApiError> {
     let session = attempt.caller.session.as_ref();
     let Some(id) = session.and_then(|session| session.connection_id) else { return Ok(Map::new()) };
-    let found = connections::find_by_row(&app.db, attempt.caller.environment.id, id).await?;
-    Ok(found.map(|connection| open_config(app, &connection)).unwrap_or_default())
+    let found = connections::find_by_row(&attempt.app.db, attempt.caller.environment.id, id).await?;
+    Ok(found.map(|connection| open_config(&attempt.app, &connection)).unwrap_or_default())
 }
 
 /// The id that the role's trust policy asks for: what it was, what the session says, what the browser generated, or a new
 /// one. End users bring UUIDs only, so that nobody can claim an id that somebody else could guess.
-fn external_id(app: &App, attempt: &Attempt, stored: &Map<String, Value>) -> Result<String, ApiError> {
-    let prescribed = attempt.caller.defaults(app, &attempt.integration.row.unique_key)?.connection_config;
+fn external_id(attempt: &Attempt, stored: &Map<String, Value>) -> Result<String, ApiError> {
+    let prescribed =
+        attempt.caller.defaults(&attempt.app, &attempt.integration.row.unique_key)?.connection_config;
     let trusted = text(stored, "external_id").or(text(&prescribed, "external_id"));
     let own = || text(&attempt.connection_config, "external_id").filter(|id| Uuid::try_parse(id).is_ok());
     let known = trusted.filter(|id| is_external_id(id)).or_else(own);
-    Ok(known.map_or_else(|| app.rng.uuid().to_string(), str::to_owned))
+    Ok(known.map_or_else(|| attempt.app.rng.uuid().to_string(), str::to_owned))
 }
 
 fn text<'a>(config: &'a Map<String, Value>, name: &str) -> Option<&'a str> {

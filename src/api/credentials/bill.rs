@@ -1,15 +1,10 @@
 //! `POST /auth/bill/:providerConfigKey` (`spec` auth-flows, section 5.8).
 
-use axum::Json;
-use axum::extract::State;
-
 use super::LONGEST_SECRET;
-use super::attempt::{Attempt, ConnectionIds, Legacy, describe};
-use crate::api::extract::{IntoApiError, JsonBody, PathTree, QueryTree};
-use crate::api::frontend::FrontendCaller;
-use crate::api::input::{ObjectReader, TextRule, read_object};
+use super::attempt::{Legacy, describe};
+use super::submission::{Connected, Submission};
+use crate::api::input::{ObjectReader, TextRule};
 use crate::api::openapi::Operation;
-use crate::app::SharedApp;
 use crate::auth::AuthMode;
 use crate::error::ApiError;
 use crate::modes::bill::{BillLogin, open_session};
@@ -23,22 +18,18 @@ pub fn operation() -> Operation {
 }
 
 /// Connects by opening a session.
-pub async fn connect_bill(
-    caller: FrontendCaller,
-    State(app): State<SharedApp>,
-    QueryTree(query): QueryTree,
-    PathTree(path): PathTree,
-    JsonBody(body): JsonBody,
-) -> Result<Json<ConnectionIds>, ApiError> {
-    let operation = caller.operation.clone();
-    let connect = async {
-        let login = read_object(body.as_ref(), read_login).in_body()?;
-        let attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::Bill, Legacy::No).await?;
-        let credentials = open_session(&app, &attempt.integration, &login, &attempt.connection_config).await;
-        let credentials = credentials.map_err(|error| ApiError::bad_request(error.kind, error.message))?;
-        attempt.store(&app, &credentials).await
-    };
-    operation.attempt(connect).await
+pub async fn connect_bill(submission: Submission) -> Connected {
+    submission
+        .connect(|submission| async move {
+            let login = submission.read(read_login)?;
+            let attempt = submission.begin(AuthMode::Bill, Legacy::No).await?;
+            let credentials =
+                open_session(&attempt.app, &attempt.integration, &login, &attempt.connection_config).await;
+            let credentials =
+                credentials.map_err(|error| ApiError::bad_request(error.kind, error.message))?;
+            attempt.store(&credentials).await
+        })
+        .await
 }
 
 fn read_login(body: &mut ObjectReader<'_>) -> BillLogin {

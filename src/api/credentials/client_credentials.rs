@@ -1,16 +1,12 @@
 //! `POST /oauth2/auth/:providerConfigKey` (`spec` auth-flows, section 5.3).
 
-use axum::Json;
-use axum::extract::State;
 use serde_json::{Value, json};
 
-use super::attempt::{Attempt, ConnectionIds, Legacy, describe};
+use super::attempt::{Legacy, describe};
+use super::submission::{Connected, Submission};
 use super::token_error;
-use crate::api::extract::{PathTree, QueryTree};
-use crate::api::frontend::FrontendCaller;
 use crate::api::loose_body::LooseBody;
 use crate::api::openapi::Operation;
-use crate::app::SharedApp;
 use crate::auth::AuthMode;
 use crate::catalog::{Provider, TokenAuthMethod};
 use crate::error::ApiError;
@@ -56,27 +52,23 @@ pub fn operation() -> Operation {
 
 /// Connects with client credentials, by obtaining a token with them (RFC 6749, section 4.4).
 pub async fn connect_client_credentials(
-    caller: FrontendCaller,
-    State(app): State<SharedApp>,
-    QueryTree(query): QueryTree,
-    PathTree(path): PathTree,
-    LooseBody(body): LooseBody,
-) -> Result<Json<ConnectionIds>, ApiError> {
-    let operation = caller.operation.clone();
-    operation.hide_body(body.as_ref().unwrap_or(&Value::Null));
-    let connect = async {
-        let input = client_credentials_input(body.as_ref())?;
-        let mut attempt =
-            Attempt::begin(&app, caller, &query, &path, AuthMode::OAuth2Cc, Legacy::Yes).await?;
-        require_secret(attempt.integration.provider.as_deref(), &input)?;
-        let obtained =
-            oauth::obtain_client_credentials(&app, &attempt.integration, input, &attempt.connection_config)
-                .await;
-        let renewed = obtained.map_err(token_error)?;
-        attempt.connection_config.extend(renewed.connection_config);
-        attempt.store(&app, &renewed.credentials).await
-    };
-    operation.attempt(connect).await
+    submission: Submission,
+    body: Result<LooseBody, ApiError>,
+) -> Connected {
+    submission
+        .connect(|submission| async move {
+            let LooseBody(body) = body?;
+            submission.caller.operation.hide_body(body.as_ref().unwrap_or(&Value::Null));
+            let input = client_credentials_input(body.as_ref())?;
+            let mut attempt = submission.begin(AuthMode::OAuth2Cc, Legacy::Yes).await?;
+            require_secret(attempt.integration.provider.as_deref(), &input)?;
+            let (integration, config) = (&attempt.integration, &attempt.connection_config);
+            let obtained = oauth::obtain_client_credentials(&attempt.app, integration, input, config).await;
+            let renewed = obtained.map_err(token_error)?;
+            attempt.connection_config.extend(renewed.connection_config);
+            attempt.store(&renewed.credentials).await
+        })
+        .await
 }
 
 /// The members of the body, of which this route judges only the presence; a wrong type counts as absent.

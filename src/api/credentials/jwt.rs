@@ -1,18 +1,13 @@
 //! `POST /auth/jwt/:providerConfigKey` (`spec` auth-flows, section 5.7).
 
-use axum::Json;
-use axum::extract::State;
 use serde_json::{Map, Value, json};
 
-use super::attempt::{Attempt, ConnectionIds, Legacy, describe};
+use super::attempt::{Legacy, describe};
+use super::submission::{Connected, Submission};
 use super::{token_error, with_legacy_test_failure};
-use crate::api::extract::{IntoApiError, JsonBody, PathTree, QueryTree};
-use crate::api::frontend::FrontendCaller;
-use crate::api::input::{ObjectReader, read_object};
+use crate::api::input::ObjectReader;
 use crate::api::openapi::Operation;
-use crate::app::SharedApp;
 use crate::auth::AuthMode;
-use crate::error::ApiError;
 use crate::modes::jwt::{joined_pairs, sign_jwt};
 
 /// This route in the OpenAPI document.
@@ -28,23 +23,18 @@ pub fn operation() -> Operation {
 }
 
 /// Connects with a token that this server signs, after the provider accepted it.
-pub async fn connect_jwt(
-    caller: FrontendCaller,
-    State(app): State<SharedApp>,
-    QueryTree(query): QueryTree,
-    PathTree(path): PathTree,
-    JsonBody(body): JsonBody,
-) -> Result<Json<ConnectionIds>, ApiError> {
-    let operation = caller.operation.clone();
-    let connect = async {
-        let fields = read_object(body.as_ref(), submitted).in_body()?;
-        let attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::Jwt, Legacy::No).await?;
-        attempt.check_fields(|provider| &provider.credentials, &fields)?;
-        let credentials =
-            sign_jwt(&app, &attempt.integration, &fields, &attempt.connection_config).map_err(token_error)?;
-        attempt.verify_and_store(&app, &credentials).await.map_err(with_legacy_test_failure)
-    };
-    operation.attempt(connect).await
+pub async fn connect_jwt(submission: Submission) -> Connected {
+    submission
+        .connect(|submission| async move {
+            let fields = submission.read(submitted)?;
+            let attempt = submission.begin(AuthMode::Jwt, Legacy::No).await?;
+            attempt.check_fields(|provider| &provider.credentials, &fields)?;
+            let credentials =
+                sign_jwt(&attempt.app, &attempt.integration, &fields, &attempt.connection_config)
+                    .map_err(token_error)?;
+            attempt.verify_and_store(&credentials).await.map_err(with_legacy_test_failure)
+        })
+        .await
 }
 
 fn submitted(body: &mut ObjectReader<'_>) -> Map<String, Value> {

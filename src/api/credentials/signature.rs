@@ -1,16 +1,12 @@
 //! `POST /auth/signature/:providerConfigKey` (`spec` auth-flows, section 5.10).
 
-use axum::Json;
-use axum::extract::State;
 use zeroize::Zeroizing;
 
-use super::attempt::{Attempt, ConnectionIds, Legacy, describe};
+use super::attempt::{Legacy, describe};
+use super::submission::{Connected, Submission};
 use super::{LONGEST_SECRET, with_legacy_test_failure};
-use crate::api::extract::{IntoApiError, JsonBody, PathTree, QueryTree};
-use crate::api::frontend::FrontendCaller;
-use crate::api::input::{ObjectReader, TextRule, read_object};
+use crate::api::input::{ObjectReader, TextRule};
 use crate::api::openapi::Operation;
-use crate::app::SharedApp;
 use crate::auth::AuthMode;
 use crate::error::ApiError;
 use crate::modes::signature::sign_username;
@@ -40,20 +36,14 @@ pub fn operation() -> Operation {
 }
 
 /// Connects with a username and a password that only ever leave hashed, after the provider accepted them.
-pub async fn connect_signature(
-    caller: FrontendCaller,
-    State(app): State<SharedApp>,
-    QueryTree(query): QueryTree,
-    PathTree(path): PathTree,
-    JsonBody(body): JsonBody,
-) -> Result<Json<ConnectionIds>, ApiError> {
-    let operation = caller.operation.clone();
-    let connect = async {
-        let Submitted { username, password } = read_object(body.as_ref(), Submitted::read).in_body()?;
-        let attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::Signature, Legacy::No).await?;
-        let credentials = sign_username(&app, &attempt.integration, &username, &password)
-            .map_err(|error| ApiError::bad_request(error.kind, error.message))?;
-        attempt.verify_and_store(&app, &credentials).await.map_err(with_legacy_test_failure)
-    };
-    operation.attempt(connect).await
+pub async fn connect_signature(submission: Submission) -> Connected {
+    submission
+        .connect(|submission| async move {
+            let Submitted { username, password } = submission.read(Submitted::read)?;
+            let attempt = submission.begin(AuthMode::Signature, Legacy::No).await?;
+            let credentials = sign_username(&attempt.app, &attempt.integration, &username, &password)
+                .map_err(|error| ApiError::bad_request(error.kind, error.message))?;
+            attempt.verify_and_store(&credentials).await.map_err(with_legacy_test_failure)
+        })
+        .await
 }

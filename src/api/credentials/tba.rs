@@ -1,17 +1,11 @@
 //! `POST /auth/tba/:providerConfigKey` (`spec` auth-flows, section 5.5).
 
-use axum::Json;
-use axum::extract::State;
-
 use super::LONGEST_SECRET;
-use super::attempt::{Attempt, ConnectionIds, Legacy, describe};
-use crate::api::extract::{IntoApiError, JsonBody, PathTree, QueryTree};
-use crate::api::frontend::FrontendCaller;
-use crate::api::input::{ObjectReader, TextRule, read_object};
+use super::attempt::{Legacy, describe};
+use super::submission::{Connected, Submission};
+use crate::api::input::{ObjectReader, TextRule};
 use crate::api::openapi::Operation;
-use crate::app::SharedApp;
 use crate::auth::{AuthMode, ClientOverride, Credentials};
-use crate::error::ApiError;
 
 /// This route in the OpenAPI document.
 pub fn operation() -> Operation {
@@ -22,20 +16,14 @@ pub fn operation() -> Operation {
 }
 
 /// Connects with a token of token-based authentication, after the provider accepted what is signed with it.
-pub async fn connect_tba(
-    caller: FrontendCaller,
-    State(app): State<SharedApp>,
-    QueryTree(query): QueryTree,
-    PathTree(path): PathTree,
-    JsonBody(body): JsonBody,
-) -> Result<Json<ConnectionIds>, ApiError> {
-    let operation = caller.operation.clone();
-    let connect = async {
-        let credentials = read_object(body.as_ref(), read_tba).in_body()?;
-        let attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::Tba, Legacy::No).await?;
-        attempt.verify_and_store(&app, &credentials).await
-    };
-    operation.attempt(connect).await
+pub async fn connect_tba(submission: Submission) -> Connected {
+    submission
+        .connect(|submission| async move {
+            let credentials = submission.read(read_tba)?;
+            let attempt = submission.begin(AuthMode::Tba, Legacy::No).await?;
+            attempt.verify_and_store(&credentials).await
+        })
+        .await
 }
 
 fn read_tba(body: &mut ObjectReader<'_>) -> Credentials {

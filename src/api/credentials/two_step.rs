@@ -1,18 +1,13 @@
 //! `POST /auth/two-step/:providerConfigKey` (`spec` auth-flows, section 5.9).
 
-use axum::Json;
-use axum::extract::State;
 use serde_json::{Map, Value, json};
 
-use super::attempt::{Attempt, ConnectionIds, Legacy, describe};
+use super::attempt::{Legacy, describe};
+use super::submission::{Connected, Submission};
 use super::token_error;
-use crate::api::extract::{IntoApiError, JsonBody, PathTree, QueryTree};
-use crate::api::frontend::FrontendCaller;
-use crate::api::input::{ObjectReader, read_object};
+use crate::api::input::ObjectReader;
 use crate::api::openapi::Operation;
-use crate::app::SharedApp;
 use crate::auth::AuthMode;
-use crate::error::ApiError;
 use crate::modes::two_step;
 
 struct Submitted {
@@ -59,29 +54,29 @@ pub fn operation() -> Operation {
 }
 
 /// Connects by logging in with what the end user submitted. Getting a token is the proof that it is good.
-pub async fn connect_two_step(
-    caller: FrontendCaller,
-    State(app): State<SharedApp>,
-    QueryTree(query): QueryTree,
-    PathTree(path): PathTree,
-    JsonBody(body): JsonBody,
-) -> Result<Json<ConnectionIds>, ApiError> {
-    let operation = caller.operation.clone();
-    let connect = async {
-        let Submitted { mut fields, options } = read_object(body.as_ref(), Submitted::read).in_body()?;
-        let mut attempt = Attempt::begin(&app, caller, &query, &path, AuthMode::TwoStep, Legacy::No).await?;
-        if let Some(provider) = attempt.integration.provider.as_deref() {
-            fields = two_step::with_defaults(provider, &fields);
-            let mut seen = fields.clone();
-            seen.extend(two_step::operator_fields(&attempt.integration, provider));
-            attempt.check_fields(|provider| &provider.credentials, &seen)?;
-            attempt.check_fields(|provider| &provider.assertion_option, &options)?;
-        }
-        let logged_in =
-            two_step::log_in(&app, &attempt.integration, &fields, &options, &attempt.connection_config).await;
-        let logged_in = logged_in.map_err(token_error)?;
-        attempt.connection_config.extend(logged_in.connection_config);
-        attempt.store(&app, &logged_in.credentials).await
-    };
-    operation.attempt(connect).await
+pub async fn connect_two_step(submission: Submission) -> Connected {
+    submission
+        .connect(|submission| async move {
+            let Submitted { mut fields, options } = submission.read(Submitted::read)?;
+            let mut attempt = submission.begin(AuthMode::TwoStep, Legacy::No).await?;
+            if let Some(provider) = attempt.integration.provider.as_deref() {
+                fields = two_step::with_defaults(provider, &fields);
+                let mut seen = fields.clone();
+                seen.extend(two_step::operator_fields(&attempt.integration, provider));
+                attempt.check_fields(|provider| &provider.credentials, &seen)?;
+                attempt.check_fields(|provider| &provider.assertion_option, &options)?;
+            }
+            let logged_in = two_step::log_in(
+                &attempt.app,
+                &attempt.integration,
+                &fields,
+                &options,
+                &attempt.connection_config,
+            )
+            .await;
+            let logged_in = logged_in.map_err(token_error)?;
+            attempt.connection_config.extend(logged_in.connection_config);
+            attempt.store(&logged_in.credentials).await
+        })
+        .await
 }

@@ -148,7 +148,7 @@ pub(super) const ENTRY: &[Key] = &[
     of("request_params", Tree, OAUTH1),
     of("request_http_method", OneOf(&["GET", "POST"]), OAUTH1),
     of("token_http_method", OneOf(&["GET", "POST"]), OAUTH1),
-    of("signature_method", OneOf(&["HMAC-SHA1", "PLAINTEXT", "RSA-SHA1"]), OAUTH1),
+    of("signature_method", OneOf(&["HMAC-SHA1", "HMAC-SHA256", "PLAINTEXT", "RSA-SHA1"]), OAUTH1),
     of("client_registration", OneOf(&["dynamic", "static", "cimd"]), MCP),
     of("registration_url", Address, MCP),
     of("registration_params", Any, MCP),

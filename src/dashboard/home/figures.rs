@@ -64,11 +64,11 @@ impl Figures {
         let change =
             connection_counts::count_since(&app.db, environment, last.map(|last| last.counted_at)).await?;
         let live = last.map_or(0, |last| last.live) + change;
+        let logs = app.logs.database(&app.db);
         counted.push(Counted { counted_at: now, live });
         Ok(Figures {
-            counts: log_hours::count_by_step(&app.db, environment, from, period.length).await?,
-            durations: log_hours::list_durations(&app.db, environment, Kind::ProxyCall.as_str(), from)
-                .await?,
+            counts: log_hours::count_by_step(logs, environment, from, period.length).await?,
+            durations: log_hours::list_durations(logs, environment, Kind::ProxyCall.as_str(), from).await?,
             connections: at_the_end_of(&steps, period.length, &counted),
             live,
             period,

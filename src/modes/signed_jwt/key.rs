@@ -4,6 +4,9 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use p256::elliptic_curve::sec1::ToSec1Point;
+use p521::ecdsa::Signature as P521Signature;
+use p521::ecdsa::SigningKey as P521Key;
+use p521::ecdsa::signature::Signer;
 use ring::hmac;
 use ring::rand::SystemRandom;
 use ring::signature::{
@@ -15,6 +18,12 @@ use zeroize::Zeroizing;
 
 /// Layers of base64 that are taken off: some providers hand out the base64 of a PEM file.
 const DEEPEST: usize = 3;
+/// Names of curves as DER (RFC 5480, section 2.1.1.1).
+const P256: &[u8] = &[0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+const P384: &[u8] = &[0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22];
+const P521: &[u8] = &[0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23];
+/// Bytes of a private key on P-521.
+const P521_SIZE: usize = 66;
 
 /// Why a key cannot be used. Never repeats the key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -47,11 +56,12 @@ pub enum Algorithm {
     Ps512,
     Es256,
     Es384,
+    Es512,
     EdDsa,
 }
 
 impl Algorithm {
-    const NAMES: [(Algorithm, &'static str); 12] = [
+    const NAMES: [(Algorithm, &'static str); 13] = [
         (Algorithm::Hs256, "HS256"),
         (Algorithm::Hs384, "HS384"),
         (Algorithm::Hs512, "HS512"),
@@ -63,6 +73,7 @@ impl Algorithm {
         (Algorithm::Ps512, "PS512"),
         (Algorithm::Es256, "ES256"),
         (Algorithm::Es384, "ES384"),
+        (Algorithm::Es512, "ES512"),
         (Algorithm::EdDsa, "EdDSA"),
     ];
 
@@ -118,6 +129,7 @@ enum Kind {
     Hmac(hmac::Key),
     Rsa(Box<RsaKeyPair>, &'static dyn RsaEncoding),
     Elliptic(Box<EcdsaKeyPair>),
+    P521(Box<P521Key>),
     Ed25519(Box<Ed25519KeyPair>),
 }
 
@@ -140,6 +152,10 @@ impl SigningKey {
             let pair = elliptic(curve, size, &der).ok_or(KeyError::WrongKind(algorithm))?;
             return Ok(SigningKey(Kind::Elliptic(Box::new(pair))));
         }
+        if algorithm == Algorithm::Es512 {
+            let key = p521_key(&der).ok_or(KeyError::WrongKind(algorithm))?;
+            return Ok(SigningKey(Kind::P521(Box::new(key))));
+        }
         if algorithm == Algorithm::EdDsa {
             let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(&der);
             let pair = pair.map_err(|_| KeyError::WrongKind(algorithm))?;
@@ -161,6 +177,10 @@ impl SigningKey {
             Kind::Elliptic(pair) => {
                 let signed = pair.sign(&random, message).map_err(|_| KeyError::CannotSign)?;
                 Ok(signed.as_ref().to_vec())
+            }
+            Kind::P521(key) => {
+                let signed: P521Signature = key.try_sign(message).map_err(|_| KeyError::CannotSign)?;
+                Ok(signed.to_bytes().to_vec())
             }
             Kind::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
         }
@@ -207,9 +227,7 @@ fn elliptic(curve: &'static EcdsaSigningAlgorithm, size: usize, der: &[u8]) -> O
         return Some(pair);
     }
     let (private, public) = sec1(unwrap_pkcs8(der).unwrap_or(der))?;
-    // Some writers drop leading zeros of the number.
-    let missing = size.checked_sub(private.len())?;
-    let private = Zeroizing::new([&vec![0; missing], private].concat());
+    let private = padded(private, size)?;
     let public = match public {
         Some(public) => public.to_vec(),
         None => public_half(size, &private, der)?,
@@ -219,21 +237,36 @@ fn elliptic(curve: &'static EcdsaSigningAlgorithm, size: usize, der: &[u8]) -> O
 
 /// The public half of a key that came without it. Only the name of its curve says which one the number belongs to.
 fn public_half(size: usize, private: &[u8], der: &[u8]) -> Option<Vec<u8>> {
-    // RFC 5480, section 2.1.1.1, as DER.
-    const P256: &[u8] = &[0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
-    const P384: &[u8] = &[0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22];
-    let names = |curve: &[u8]| der.windows(curve.len()).any(|window| window == curve);
     match size {
-        32 if names(P256) => {
+        32 if names(der, P256) => {
             let key = p256::SecretKey::from_slice(private).ok()?;
             Some(key.public_key().to_sec1_point(false).as_bytes().to_vec())
         }
-        48 if names(P384) => {
+        48 if names(der, P384) => {
             let key = p384::SecretKey::from_slice(private).ok()?;
             Some(key.public_key().to_sec1_point(false).as_bytes().to_vec())
         }
         _ => None,
     }
+}
+
+/// A key on P-521, which ring does not know. The public half is not looked at: it follows from the private one.
+fn p521_key(der: &[u8]) -> Option<P521Key> {
+    if !names(der, P521) {
+        return None;
+    }
+    let (private, _) = sec1(unwrap_pkcs8(der).unwrap_or(der))?;
+    P521Key::from_slice(&padded(private, P521_SIZE)?).ok()
+}
+
+fn names(der: &[u8], curve: &[u8]) -> bool {
+    der.windows(curve.len()).any(|window| window == curve)
+}
+
+/// A number in its whole length: some writers drop leading zeros.
+fn padded(number: &[u8], size: usize) -> Option<Zeroizing<Vec<u8>>> {
+    let missing = size.checked_sub(number.len())?;
+    Some(Zeroizing::new([&vec![0; missing], number].concat()))
 }
 
 /// The key inside PKCS#8 (RFC 5958, section 2): SEQUENCE { 0, SEQUENCE { algorithm }, OCTET STRING }.
@@ -286,6 +319,8 @@ mod tests {
     const EC_PKCS8_BARE: &str = include_str!("testdata/ec_pkcs8_bare.pem");
     const EC384_BARE: &str = include_str!("testdata/ec384_bare.pem");
     const EC384_PUBLIC: &str = include_str!("testdata/ec384_public.hex");
+    const EC521: &str = include_str!("testdata/ec521_rfc6979.pem");
+    const EC521_BARE: &str = include_str!("testdata/ec521_rfc6979_bare.pem");
     const RSA_PKCS1: &str = include_str!("testdata/rsa_pkcs1.pem");
     const RSA_PKCS8: &str = include_str!("testdata/rsa_pkcs8.pem");
 
@@ -348,6 +383,24 @@ mod tests {
         let signed = SigningKey::private(EC384_BARE, Algorithm::Es384).unwrap().sign(b"message").unwrap();
         let public = hex::decode(EC384_PUBLIC.trim()).unwrap();
         UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, public).verify(b"message", &signed).unwrap();
+    }
+
+    /// The key of RFC 6979, section A.2.7, and its signature of "sample" with SHA-512: signatures are made as section 3.2 says.
+    #[test]
+    fn es512_signs_as_published() {
+        let expected = "00c328fafcbd79dd77850370c46325d987cb525569fb63c5d3bc53950e6d4c5f174e25a1ee9017b5d450606add152b534931\
+                        d7d4e8455cc91f9b15bf05ec36e377fa00617cce7cf5064806c467f678d3b4080d6f1cc50af26ca209417308281b68af28\
+                        2623eaa63e5b5c0723d8b8c37ff0777b1a20f8ccb1dccc43997f1ee0e44da4a67a";
+        for key in [EC521, EC521_BARE] {
+            let signed = SigningKey::private(key, Algorithm::Es512).unwrap().sign(b"sample").unwrap();
+            assert_eq!(hex::encode(signed), expected);
+            for other in [Algorithm::Es256, Algorithm::Es384] {
+                assert_eq!(signature(key, other), Err(KeyError::WrongKind(other)));
+            }
+        }
+        for other in [EC_PKCS8, EC_SEC1_BARE, EC384_BARE, RSA_PKCS8] {
+            assert_eq!(signature(other, Algorithm::Es512), Err(KeyError::WrongKind(Algorithm::Es512)));
+        }
     }
 
     /// RFC 4231, test case 2.

@@ -9,7 +9,7 @@ use super::proof::value;
 use super::scene::Scene;
 use super::{IncomingError, Reception, Refusal};
 use crate::catalog::{ConnectionField, Matching, Step, ValueForm};
-use crate::db::connection_config::{list_by_config, list_by_metadata};
+use crate::db::connection_config::{Place, list_by_value};
 use crate::db::connections::{self, Connection};
 
 /// What an address is hashed with, so that connections can be found without keeping it (`spec` auth-flows, section 9.1).
@@ -77,17 +77,15 @@ async fn look_up(
 ) -> Result<Vec<Connection>, IncomingError> {
     let (db, row) = (&reception.app.db, &reception.integration.row);
     let (environment, integration) = (row.environment_id, row.id);
-    Ok(match field {
+    let (place, name) = match field {
         ConnectionField::Id => {
-            connections::find(db, environment, integration, wanted).await?.into_iter().collect()
+            return Ok(connections::find(db, environment, integration, wanted).await?.into_iter().collect());
         }
-        ConnectionField::Config(name) => {
-            list_by_config(db, environment, integration, (name, wanted), &spellings(name, wanted)).await?
-        }
-        ConnectionField::Metadata(name) => {
-            list_by_metadata(db, environment, integration, (name, wanted), &spellings(name, wanted)).await?
-        }
-    })
+        ConnectionField::Config(name) => (Place::Config, name),
+        ConnectionField::Metadata(name) => (Place::Metadata, name),
+    };
+    let spellings = spellings(name, wanted);
+    Ok(list_by_value(db, environment, integration, place, (name, wanted), &spellings).await?)
 }
 
 /// The objects that contain the value under this name: as a text or a number, alone or in a list.

@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq;
 
 use super::jwt;
 use crate::catalog::{Algorithm, Check, Encoding, KeyEncoding, TimeUnit, Timestamp};
-use crate::crypto::{PublicKeyKind, has_signed};
+use crate::crypto::{PublicKeyKind, Secret, has_signed};
 use crate::template::{Context, Template};
 
 /// Why nothing is proved.
@@ -47,10 +47,20 @@ impl Proof {
 
 /// The check that a request is judged by: the first whose signature it has.
 pub fn choose<'c>(checks: &'c [Check], context: &Context<'_>) -> Option<&'c Check> {
-    checks.iter().find(|check| value(&check.signature, context).is_some())
+    let applies = |check: &Check| check.when.as_ref().is_none_or(|when| when.holds(context));
+    checks.iter().find(|check| applies(check) && value(&check.signature, context).is_some())
 }
 
-/// Judges a request. `document` is what the check's key document or the JWT's issuer published.
+/// What a check needs that is neither in the request nor in the integration.
+#[derive(Clone, Copy, Default)]
+pub struct Elsewhere<'a> {
+    /// What the JWT's issuer published.
+    pub document: Option<&'a serde_json::Value>,
+    /// The secrets that handshakes agreed on.
+    pub agreed: &'a [Secret],
+}
+
+/// Judges a request.
 ///
 /// # Errors
 /// What is missing or wrong.
@@ -59,11 +69,11 @@ pub fn judge(
     context: &Context<'_>,
     body: &[u8],
     now: DateTime<Utc>,
-    document: Option<&serde_json::Value>,
+    elsewhere: Elsewhere<'_>,
 ) -> Result<Proof, Unproven> {
     let Some(first) = checks.first() else { return Ok(Proof::NONE) };
     let check = choose(checks, context).unwrap_or(first);
-    let keys = keys(check, context);
+    let keys = keys(check, context, elsewhere.agreed);
     let signature = value(&check.signature, context);
     if keys.is_empty() && check.optional {
         return Ok(Proof::NONE);
@@ -75,11 +85,14 @@ pub fn judge(
     let signature = signature.ok_or(missing(check))?;
     if check.algorithm == Algorithm::Jwt {
         let token = candidates(check, &signature).next().ok_or(Unproven::MissingToken)?;
-        jwt::judge(check, token, context, now, document)?;
+        jwt::judge(check, token, context, now, elsewhere.document)?;
         return Ok(Proof { is_given: true, once: None });
     }
     let time = time(check, &signature, context, now)?;
     let signed = signed(check, time.as_deref(), context, body).ok_or(Unproven::WrongSignature)?;
+    if check.body_digest.as_ref().is_some_and(|digest| !is_digest_of(body, value(digest, context))) {
+        return Err(Unproven::WrongSignature);
+    }
     let is_right = |candidate: &str| keys.iter().any(|key| fits(check, key, &signed, candidate));
     if !candidates(check, &signature).any(is_right) {
         return Err(Unproven::WrongSignature);
@@ -87,8 +100,14 @@ pub fn judge(
     Ok(Proof { is_given: true, once: time.map(|_| signature) })
 }
 
+/// Whether the text is the SHA-256 of the body in hex.
+fn is_digest_of(body: &[u8], text: Option<String>) -> bool {
+    let Some(told) = text.and_then(|text| hex::decode(text).ok()) else { return false };
+    Sha256::digest(body).ct_eq(&told).into()
+}
+
 fn is_kept_with_integration(check: &Check) -> bool {
-    check.key_document.is_none() && !check.is_of_connection()
+    check.key_document.is_none() && !check.agreed && !check.is_of_connection()
 }
 
 fn missing(check: &Check) -> Unproven {
@@ -105,7 +124,10 @@ pub fn value(template: &Template, context: &Context<'_>) -> Option<String> {
 }
 
 /// The texts that may be the key; for a JWT its issuer, whose keys are published.
-fn keys(check: &Check, context: &Context<'_>) -> Vec<String> {
+fn keys(check: &Check, context: &Context<'_>, agreed: &[Secret]) -> Vec<String> {
+    if check.agreed {
+        return agreed.iter().map(|secret| secret.expose().to_owned()).collect();
+    }
     if let Some(jwt) = &check.jwt {
         return vec![jwt.issuer.clone()];
     }

@@ -8,6 +8,7 @@ use crate::app::App;
 use crate::auth::AuthMode;
 use crate::db::end_users::EndUser;
 use crate::db::environments::Environment;
+use crate::db::webhook_deliveries::Hold;
 use crate::db::webhook_settings;
 use crate::error::ApiError;
 use crate::integrations::OpenIntegration;
@@ -60,6 +61,8 @@ pub struct AuthEvent<'a> {
     pub end_user: Option<&'a EndUser>,
     /// `None`: it worked.
     pub failure: Option<AuthFailure<'a>>,
+    /// What the event waits for before it is sent.
+    pub hold: Option<Hold>,
 }
 
 /// Stores the event in the caller's transaction; see [`enqueue`].
@@ -67,7 +70,7 @@ pub async fn enqueue_auth(app: &App, db: &mut PgConnection, event: &AuthEvent<'_
     let settings = webhook_settings::find(&mut *db, event.environment.id).await?;
     let subject =
         Subject { connection_id: event.connection_id, webhook_url_override: event.webhook_url_override };
-    let event = Event {
+    let stored = Event {
         environment: event.environment.id,
         occasion: event.operation.occasion(),
         name: Some(event.operation.as_str()),
@@ -75,8 +78,9 @@ pub async fn enqueue_auth(app: &App, db: &mut PgConnection, event: &AuthEvent<'_
         connection: Some(subject),
         body: canonical_json(&payload(event)),
         headers: Vec::new(),
+        hold: event.hold,
     };
-    enqueue(app, db, &settings, &event).await
+    enqueue(app, db, &settings, &stored).await
 }
 
 /// Stores the event by itself and sends it. What fails here is in the log only: nobody waits for it.

@@ -80,6 +80,7 @@ async fn store(
         connection: subject,
         body,
         headers: headers.to_vec(),
+        hold: None,
     };
     enqueue(app, db, settings, &event).await
 }

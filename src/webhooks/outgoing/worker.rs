@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::address::{Addressed, current_address};
 use super::content::open_content;
-use super::log;
+use super::log::{self, Told};
 use super::outbox::Entered;
 use super::schedule::{Schedule, Tried};
 use super::send::{Sent, Verdict, request_headers, send};
@@ -136,7 +136,11 @@ async fn deliver_in_order(app: &App, queue: &Leased) -> Result<(), WorkError> {
     let Some(sender) = find_sender(app, environment).await? else { return Ok(abandon(app, queue).await?) };
     for _ in 0..IN_A_ROW {
         let Some(next) = find_next(app, queue, &sender.settings).await? else { break };
-        let operation = log::operation(app, environment, &next.waiting);
+        if next.waiting.held_until.is_some_and(|until| until > app.clock.now()) {
+            let (id, owner) = (queue.claimed.id, queue.owner);
+            return Ok(webhook_queues::release_held(&app.db, id, owner, app.clock.now()).await?);
+        }
+        let operation = log::operation(app, &Told::of_waiting(environment, &next.waiting));
         let sent = match &next.url {
             Some(url) => operation.watch(attempt(app, url, &next.waiting, &sender.keys)).await?,
             None => Sent::without_address(),

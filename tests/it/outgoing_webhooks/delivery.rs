@@ -330,6 +330,19 @@ fn old_deliveries_go_away_and_what_waited_too_long_is_given_up() {
         .unwrap();
         assert_eq!(left.len(), 2, "{left:?}");
         assert!(left.iter().all(|(state, _)| state == "failed"), "{left:?}");
+        world.app.app.logs.flush(db).await;
+        let operations: Vec<(String, Option<String>)> = sqlx::query_as(
+            "SELECT state, data->'error'->>'message' FROM log_operations
+             WHERE environment_id = $1 AND kind = 'webhook:connection_refresh' ORDER BY created_at, state",
+        )
+        .bind(environment)
+        .fetch_all(db)
+        .await
+        .unwrap();
+        let given_up = Some("The webhook was given up: the address could not be reached in time.".to_owned());
+        let failed = ("failed".to_owned(), given_up);
+        assert_eq!(operations.iter().filter(|operation| **operation == failed).count(), 2, "{operations:?}");
+        assert_eq!(operations.iter().filter(|(state, _)| state == "success").count(), 1, "{operations:?}");
         let queues: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM webhook_queues q JOIN webhook_endpoints e ON e.id = q.endpoint_id WHERE e.environment_id = $1",
         )

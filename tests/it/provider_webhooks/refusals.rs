@@ -1,8 +1,9 @@
 //! What the route refuses before and after a provider is known.
 
+use hitchpost::webhooks::incoming::LOGGED_PER_MINUTE;
 use serde_json::json;
 
-use super::{HOOK_SECRET, LINEAR, World, hmac_hex, is, refused};
+use super::{HOOK_SECRET, LINEAR, World, accepted, hmac_hex, is, refused};
 use crate::support::app::TestSettings;
 use crate::support::{Case, check, run};
 
@@ -158,5 +159,27 @@ fn no_input_is_too_odd() {
                 }
             }
         }
+    });
+}
+
+#[test]
+fn a_flood_of_refused_webhooks_does_not_fill_the_log() {
+    run(async {
+        let world = World::start(&[LINEAR], json!({})).await;
+        let body = r#"{"organizationId":"o"}"#;
+        for _ in 0..LOGGED_PER_MINUTE + 5 {
+            assert_eq!(refused(world.post(LINEAR, body)).await, is(401, "webhook_missing_signature"));
+        }
+        accepted(world.post(LINEAR, body).header("linear-signature", &hmac_hex(HOOK_SECRET, body))).await;
+        let app = &world.app.app;
+        app.logs.flush(&app.db).await;
+        let states = "SELECT state, count(*) FROM log_operations WHERE environment_id = $1 AND kind = 'webhook:incoming'
+            GROUP BY 1 ORDER BY 1";
+        let states: Vec<(String, i64)> =
+            sqlx::query_as(states).bind(world.app.environment_id.0).fetch_all(&app.db).await.unwrap();
+        let expected = [("failed".to_owned(), i64::from(LOGGED_PER_MINUTE)), ("success".to_owned(), 1)];
+        assert_eq!((states.as_slice(), app.refused_webhooks.unlogged()), (&expected[..], 5));
+        let metrics = hitchpost::metrics::scrape(app).await.unwrap();
+        assert!(metrics.contains(r#"hitchpost_log_entries_total{state="webhook_refused"} 5"#), "{metrics}");
     });
 }

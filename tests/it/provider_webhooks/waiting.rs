@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{World, accepted, hmac_hex, is, refused};
 use crate::apps_world::{APP, APP_LINK, USER_APP, World as GitHubWorld};
 use crate::support::github::{APP_ID, PRIVATE_KEY};
+use crate::support::logged::{logged, of_kind};
 use crate::support::run;
 
 const SLACK: &str = "slackWebhookRouting";
@@ -130,6 +131,19 @@ fn an_owners_approval_completes_the_connection_that_waits() {
         let done = world.read(USER_APP, &id).await;
         assert_eq!(done["credentials"]["type"], "APP");
         assert_eq!(done["connection_config"]["installation_id"], 77);
+        // The story of the sign-in goes on where it stopped: the owner's approval, without a token at first.
+        let all = logged(&world.app).await;
+        let sign_in = of_kind(&all, "auth", "create_connection")
+            .into_iter()
+            .find(|one| one.text("integrationName") == USER_APP && one.text("connectionName") == id);
+        let sign_in = sign_in.expect("an operation");
+        assert_eq!(sign_in.text("state"), "success");
+        let texts = sign_in.texts();
+        let said = |text: &str| texts.iter().filter(|one| **one == text).count();
+        assert_eq!(said("It waits for an owner's approval."), 1, "{texts:?}");
+        assert_eq!(said("The provider says that the installation is done."), 2, "{texts:?}");
+        let errors = sign_in.messages.iter().filter(|message| message["meta"]["advice"].is_string());
+        assert_eq!(errors.count(), 1, "{texts:?}");
         assert_eq!(accepted(post_event(&world, USER_APP, &event, "d1").await).await["status"], "duplicate");
         let refusal = is(400, "webhook_no_connection_or_existing_installation_id");
         assert_eq!(refused(post_event(&world, USER_APP, &event, "d2").await).await, refusal);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use hitchpost::app::SharedApp;
 use hitchpost::clock::Clock;
-use hitchpost::config::Config;
+use hitchpost::config::{Config, DatabaseConfig};
 use hitchpost::db::{ConnectionRowId, EnvironmentId};
 use hitchpost::environments::{self, EnvironmentKeys, NewEnvironment};
 use hitchpost::rng::Rng;
@@ -150,6 +150,7 @@ impl TestApp {
 impl Drop for TestApp {
     fn drop(&mut self) {
         self.app.lifecycle.stopping.cancel();
+        self.app.lifecycle.logged.cancel();
     }
 }
 
@@ -205,6 +206,12 @@ fn config(settings: TestSettings, data_dir: &TempDir, address: SocketAddr) -> Co
 fn read(values: &HashMap<String, String>) -> Config {
     let names: Vec<String> = values.keys().cloned().collect();
     Config::from_env(&|name| values.get(name).cloned(), &names).expect("the settings are fine").config
+}
+
+/// The settings of a database.
+pub fn database_config(values: &[(&str, &str)]) -> DatabaseConfig {
+    let values = values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    read(&values.collect()).database
 }
 
 /// The database of this test process: the machine's PostgreSQL when one is named, else the embedded one.

@@ -37,6 +37,7 @@ function oauth1Entries(oauth1) {
     };
     return {
         'test-oauth1': entry,
+        'test-oauth1-rsa': { ...entry, display_name: 'OAuth 1 provider, RSA', signature_method: 'RSA-SHA1' },
         'test-oauth1-plain': { ...entry, display_name: 'OAuth 1 provider, plain', signature_method: 'PLAINTEXT' },
         'test-tba': {
             display_name: 'Token-based authentication',

@@ -1,7 +1,7 @@
 //! An OAuth 1.0a provider with pages for the user and an API behind it. Every signature is computed anew with npm
 //! `oauth-1.0a`, from what really arrived; nonces are good once, and clocks may be five minutes apart.
 
-import { createHmac, randomBytes } from 'node:crypto';
+import { createHmac, createVerify, generateKeyPairSync, randomBytes } from 'node:crypto';
 import OAuth from 'oauth-1.0a';
 import { listen, readBody, sendJson } from './http.mjs';
 
@@ -23,6 +23,8 @@ class Oauth1 {
 
     constructor() {
         this.client = { id: `ck ${randomBytes(4).toString('hex')}`, secret: `cs&${randomBytes(12).toString('hex')}` };
+        /** Stands in the place of the secret where the method is RSA-SHA1. */
+        this.keys = generateKeyPairSync('rsa', { modulusLength: 2048, publicKeyEncoding: { type: 'spki', format: 'pem' }, privateKeyEncoding: { type: 'pkcs1', format: 'pem' } });
         /** access token -> secret */
         this.tokens = new Map();
         /** What arrived at the API, with the verdict on its signature. */
@@ -122,6 +124,10 @@ class Oauth1 {
             hash_function: (text, key) => (method === 'PLAINTEXT' ? key : createHmac(HASHES[method], key).update(text).digest('base64'))
         });
         const request = { method: seen.method, url: `${this.url}${seen.url.pathname}`, data: parameters(seen) };
+        if (method === 'RSA-SHA1') {
+            const isRight = createVerify('RSA-SHA1').update(signer.getBaseString(request, oauth)).verify(this.keys.publicKey, signature, 'base64');
+            return isRight ? undefined : 'wrong signature';
+        }
         return signer.getSignature(request, tokenSecret, oauth) === signature ? undefined : 'wrong signature';
     }
 

@@ -33,6 +33,10 @@ fn vectors() -> Vec<Vector> {
         names[key.0] = key.1.into();
         names
     };
+    let with = |name: &str, value: Value, mut names: Value| {
+        names[name] = value;
+        names
+    };
     let secret = |text| ("webhookSecret", text);
     vec![
         Vector {
@@ -129,6 +133,36 @@ fn vectors() -> Vec<Vector> {
             signed_at: 0,
         },
         Vector {
+            name: "Square's SDK: the address and the body",
+            check: json!({"signature": "${header.s}", "algorithm": "hmac-sha256", "encoding": "base64",
+                "signed": "${requestUrl}${body}", "key": "${webhookSecret}"}),
+            names: with(
+                "requestUrl",
+                json!("https://webhook.site/679a4f3a-dcfa-49ee-bac5-9d0edad886b9"),
+                header("s", "GF4YkrJgGBDZ9NIYbNXBnMzqb2HoL4RW/S6vkZ9/2N4=", secret("Ibxx_5AKakO-3qeNVR61Dw")),
+            ),
+            body: r#"{"merchant_id":"MLEFBHHSJGVHD","type":"webhooks.test_notification","event_id":"ac3ac95b-f97d-458c-a6e6-18981597e05f","created_at":"2022-07-13T20:30:59.037339943Z","data":{"type":"webhooks","id":"bc368e64-01aa-407e-b46e-3231809b1129"}}"#,
+            signed_at: 0,
+        },
+        Vector {
+            name: "Twilio's SDK: JSON, whose digest is in the address",
+            check: json!({"signature": "${header.s}", "algorithm": "hmac-sha1", "encoding": "base64",
+                "signed": "${requestUrl}", "key": "${webhookSecret}", "body_digest": "${query.bodySHA256}"}),
+            names: with(
+                "requestUrl",
+                json!(
+                    "https://mycompany.com/myapp.php?bodySHA256=0a1ff7634d9ab3b95db5c9a2dfe9416e41502b283a80c7cf19632632f96e6620"
+                ),
+                with(
+                    "query",
+                    json!({"bodySHA256": "0a1ff7634d9ab3b95db5c9a2dfe9416e41502b283a80c7cf19632632f96e6620"}),
+                    header("s", "y77kIzt2vzLz71DgmJGsen2scGs=", secret("12345")),
+                ),
+            ),
+            body: r#"{"property": "value", "boolean": true}"#,
+            signed_at: 0,
+        },
+        Vector {
             name: "SHA-512, computed",
             check: json!({"signature": "${header.s}", "algorithm": "hmac-sha512", "key": "${webhookSecret}"}),
             names: header(
@@ -154,7 +188,7 @@ fn judge_one(check: &Value, names: &Value, body: &[u8], now: i64) -> Result<Proo
     let check: Check = serde_json::from_value(check.clone()).unwrap();
     let names = names.as_object().unwrap();
     let now = DateTime::from_timestamp(now, 0).unwrap();
-    judge(&[check], &Context::new(now, "").credentials(names), body, now, None)
+    judge(&[check], &Context::new(now, "").credentials(names), body, now, Elsewhere::default())
 }
 
 #[test]
@@ -261,7 +295,8 @@ fn tokens_of_an_issuer_are_judged() {
         let mut names = Map::new();
         names.insert("header".to_owned(), json!({"authorization": format!("Bearer {token}")}));
         names.insert("webhookUrl".to_owned(), json!("https://me.test/hook"));
-        judge(std::slice::from_ref(&check), &Context::new(now, "").credentials(&names), b"", now, keys)
+        let elsewhere = Elsewhere { document: keys, ..Elsewhere::default() };
+        judge(std::slice::from_ref(&check), &Context::new(now, "").credentials(&names), b"", now, elsewhere)
     };
     let good = json!({"iss": "https://accounts.google.com", "aud": "https://me.test/hook", "exp": 1_060});
     assert!(judge_claims(&good, Some(&keys), false).unwrap().is_given);
