@@ -1,6 +1,6 @@
 //! Reading the log: one operation, its messages, names and counts. Pages of operations are in `log_search`.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{FromRow, PgExecutor, PgPool, Postgres, QueryBuilder};
 
