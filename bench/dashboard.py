@@ -48,9 +48,10 @@ FROM users, env JOIN integrations ON integrations.environment_id = env.id
 WHERE integrations.unique_key = 'acme-' || lpad((1 + users.i % {INTEGRATIONS})::text, 4, '0');
 INSERT INTO connection_errors (connection_id, type, log_id, created_at)
 SELECT id, 'auth', '1785578400123_a8Kd03Lz', now() FROM connections WHERE last_refresh_failure IS NOT NULL;
+DELETE FROM connection_counts;
 INSERT INTO connection_counts (environment_id, counted_at, live)
 SELECT e.id, now() - hours * interval '1 hour', {CONNECTIONS} - hours * 130
-FROM generate_series(1, 719) AS hours, environments e WHERE e.name = 'dev';
+FROM generate_series(0, 719) AS hours, environments e WHERE e.name = 'dev';
 INSERT INTO log_hours (environment_id, hour, kind, state, count, durations)
 SELECT e.id, date_trunc('hour', now(), 'UTC') - hours * interval '1 hour', kind, state, 5000 + hours,
     ARRAY(SELECT (hours * n) % 97 FROM generate_series(1, 21) AS n)

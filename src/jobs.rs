@@ -35,7 +35,7 @@ const PROVIDERS_EVERY: Duration = Duration::from_secs(60);
 const PARTITIONS_EVERY: Duration = Duration::from_secs(3600);
 
 pub use cleanup::clean_up;
-pub use count_connections::count_connections;
+pub use count_connections::{count_and_forget, count_connections};
 pub use heartbeat::{REMEMBERED, SILENCE, beat, this_replica};
 pub use refresh_idle::{refresh_connections, refresh_idle};
 pub use run::{JobStatus, Run, list_jobs};

@@ -42,7 +42,7 @@ pub use queue::Entry;
 pub use reading::{
     MessageList, MessageQuery, NameCategory, OperationCursor, OperationPage, OperationQuery, Period,
     TypeFilter, count_by_day, count_names, find_operation, list_failed, list_messages, list_newest,
-    list_operations, show_day,
+    list_operations, list_recent_names, show_day,
 };
 pub use record::{LogError, MessageRecord, OperationRecord, Retry};
 pub use redaction::Redactor;

@@ -3,8 +3,6 @@
 mod operation;
 mod summary;
 
-use std::collections::BTreeSet;
-
 use askama::Template;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
@@ -70,7 +68,7 @@ struct LogsPage<'a> {
     types: [(&'static str, &'static str); 10],
     periods: [(&'static str, &'static str, i64); 5],
     /// Names to choose from.
-    integrations: BTreeSet<String>,
+    integrations: Vec<String>,
     operations: Vec<Summary>,
     /// How many match, in words.
     total: String,
@@ -96,7 +94,7 @@ pub async fn list_operations(
         states: STATES,
         types: TYPES,
         periods: PERIODS,
-        integrations: integrations(&app, &page).await?,
+        integrations: logs::list_recent_names(&app, page.environment.id, NameCategory::Integration).await?,
         operations: found.operations.iter().map(|operation| Summary::new(&page, operation)).collect(),
         total: total(found.total),
         has_filters: FILTERS.iter().any(|name| !form.text(name).is_empty()),
@@ -147,12 +145,6 @@ fn query_of(app: &App, form: &Form) -> OperationQuery {
 fn filter_text(form: &Form, name: &str) -> Option<String> {
     let text: String = form.text(name).chars().take(LONGEST).collect();
     Some(text).filter(|text| !text.is_empty())
-}
-
-/// The integrations that the newest operations were about.
-async fn integrations(app: &App, page: &EnvironmentPage) -> Result<BTreeSet<String>, PageError> {
-    let counted = logs::count_names(app, page.environment.id, NameCategory::Integration, "").await?;
-    Ok(counted.into_iter().map(|count| count.name).collect())
 }
 
 /// The log counts up to a thousand.

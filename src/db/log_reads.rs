@@ -8,6 +8,8 @@ use super::EnvironmentId;
 
 /// The newest operations, of which names are counted.
 const NEWEST: i64 = 20_000;
+/// The newest operations whose names are suggested.
+const RECENT: i64 = 1_000;
 
 /// An operation as it is read.
 #[derive(Debug, FromRow)]
@@ -182,6 +184,26 @@ pub async fn list_failed(
         environment.0,
         from,
         limit
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Values of a member that the newest operations have, at most `limit`. A look at a few operations, for lists of suggestions.
+pub async fn list_recent_names(
+    db: impl PgExecutor<'_>,
+    environment: EnvironmentId,
+    member: &str,
+    limit: i64,
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        r#"SELECT DISTINCT data->>$2 AS "name!"
+           FROM (SELECT data FROM log_operations WHERE environment_id = $1 ORDER BY created_at DESC, id DESC LIMIT $4) newest
+           WHERE data->>$2 IS NOT NULL ORDER BY 1 LIMIT $3"#,
+        environment.0,
+        member,
+        limit,
+        RECENT
     )
     .fetch_all(db)
     .await

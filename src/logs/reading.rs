@@ -17,6 +17,8 @@ use crate::time_format::format_millis_z;
 
 /// Names in a list of filters.
 const MOST_NAMES: i64 = 20;
+/// Names that a field suggests.
+const MOST_SUGGESTED: i64 = 100;
 
 /// A filter by what operations are: a whole type or one kind of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -288,6 +290,17 @@ pub enum NameCategory {
     Function,
 }
 
+impl NameCategory {
+    /// The member of an operation that holds the name.
+    fn member(self) -> &'static str {
+        match self {
+            NameCategory::Integration => "integrationName",
+            NameCategory::Connection => "connectionName",
+            NameCategory::Function => "syncConfigName",
+        }
+    }
+}
+
 /// The names that the newest operations have most often, for lists to choose from.
 pub async fn count_names(
     app: &App,
@@ -295,12 +308,18 @@ pub async fn count_names(
     category: NameCategory,
     search: &str,
 ) -> sqlx::Result<Vec<NameCount>> {
-    let member = match category {
-        NameCategory::Integration => "integrationName",
-        NameCategory::Connection => "connectionName",
-        NameCategory::Function => "syncConfigName",
-    };
-    log_reads::count_names(app.logs.database(&app.db), environment, member, search, MOST_NAMES).await
+    log_reads::count_names(app.logs.database(&app.db), environment, category.member(), search, MOST_NAMES)
+        .await
+}
+
+/// Names that the newest operations have, in their order, for fields that suggest some.
+pub async fn list_recent_names(
+    app: &App,
+    environment: EnvironmentId,
+    category: NameCategory,
+) -> sqlx::Result<Vec<String>> {
+    log_reads::list_recent_names(app.logs.database(&app.db), environment, category.member(), MOST_SUGGESTED)
+        .await
 }
 
 /// The newest operations since `from` that failed, as the API shows them.

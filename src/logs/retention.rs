@@ -8,9 +8,9 @@ use sqlx::PgPool;
 
 use super::{Kind, LogError, NewOperation, Settings, State};
 use crate::app::App;
+use crate::db::log_hours;
 use crate::db::log_operations::{self, Abandoned};
 use crate::db::log_partitions::{self, LogTable, Partition};
-use crate::db::{connection_counts, log_hours};
 use crate::jobs::Run;
 
 /// The names of the jobs.
@@ -40,7 +40,6 @@ pub async fn roll_partitions(app: &App) -> sqlx::Result<()> {
     }
     let counts_end = now - app.config.logs.retention.max(COUNTS_KEPT);
     while log_hours::purge(database, counts_end).await? > 0 {}
-    while connection_counts::purge(&app.db, counts_end).await? > 0 {}
     drop_old(database, &app.config.logs, now).await?;
     if !std::ptr::eq(database, &app.db) {
         // What was logged before the logs had a database of their own.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use chrono::TimeDelta;
 use hitchpost::db::connection_counts;
 use hitchpost::db::log_hours::{self, HourCount};
-use hitchpost::logs;
 use hitchpost::logs::{Kind, LogError, NewOperation, Operation};
+use hitchpost::{jobs, logs};
 use serde_json::json;
 
 use crate::dashboard::{operator, password_settings, with_password};
@@ -126,6 +126,7 @@ fn the_page_draws_what_happened_in_the_period() {
         let month = browser.get(&format!("{home}?period=30d")).await.text();
         assert!(month.contains("?period=30d\" aria-current=\"true\""), "{month}");
         app.advance(TimeDelta::days(8));
+        connection_counts::insert_all(&app.app.db, app.now()).await.unwrap();
         let later = browser.get(&format!("{home}?period=7d")).await.text();
         assert!(later.contains("0 proxied calls") && later.contains("3 connections now"), "{later}");
         assert!(browser.get(&format!("{home}?period=30d")).await.text().contains("13 proxied calls"));
@@ -157,6 +158,7 @@ fn counts_end_by_retention() {
             .unwrap();
         }
         logs::roll_partitions(&app.app).await.unwrap();
+        jobs::count_and_forget(&app.app).await.unwrap();
         let hours: Vec<chrono::DateTime<chrono::Utc>> = sqlx::query_scalar(
             "SELECT hour FROM log_hours WHERE environment_id = $1
              UNION ALL SELECT counted_at FROM connection_counts WHERE environment_id = $1 AND counted_at < $2",
