@@ -42,6 +42,7 @@ impl Row {
         let catalog = app.catalog.load();
         let provider = catalog.get(&stored.name).filter(|_| problem.is_none());
         let state = match (&problem, is_in_files, stored.replaces_entry) {
+            _ if !app.config.catalog.has_custom_providers => ("calm", "Not loaded"),
             (Some(_), ..) => ("bad", "Does not load"),
             (None, true, true) => ("warn", "Replaces an entry"),
             (None, true, false) => ("warn", "Hides a newer entry"),

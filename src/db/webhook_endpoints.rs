@@ -129,14 +129,23 @@ pub async fn close_all(db: impl PgExecutor<'_>, environment: EnvironmentId) -> s
     Ok(())
 }
 
-/// Removes endpoints that nothing waits for and nothing happened to since `before`.
-pub async fn purge(db: impl PgExecutor<'_>, before: DateTime<Utc>) -> sqlx::Result<()> {
-    sqlx::query!(
-        "DELETE FROM webhook_endpoints e
-         WHERE e.updated_at < $1 AND NOT EXISTS (SELECT FROM webhook_queues q WHERE q.endpoint_id = e.id)",
+/// Removes endpoints that nothing waits for and nothing happened to since `before`, a thousand at most. In a transaction: they
+/// are locked first and looked at again then, because something may have been queued for one meanwhile.
+pub async fn purge(db: &mut PgConnection, before: DateTime<Utc>) -> sqlx::Result<()> {
+    let unused = sqlx::query_scalar!(
+        "SELECT id FROM webhook_endpoints e
+         WHERE e.updated_at < $1 AND NOT EXISTS (SELECT FROM webhook_queues q WHERE q.endpoint_id = e.id)
+         LIMIT 1000 FOR UPDATE SKIP LOCKED",
         before
     )
-    .execute(db)
+    .fetch_all(&mut *db)
+    .await?;
+    sqlx::query!(
+        "DELETE FROM webhook_endpoints e
+         WHERE e.id = ANY($1) AND NOT EXISTS (SELECT FROM webhook_queues q WHERE q.endpoint_id = e.id)",
+        &unused
+    )
+    .execute(&mut *db)
     .await?;
     Ok(())
 }

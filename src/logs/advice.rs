@@ -55,6 +55,7 @@ pub fn advice(code: &str) -> Option<&'static str> {
              connection's external id."
         }
         "failed_to_generate"
+        | "failed_to_sign"
         | "failed_to_generate_assertion"
         | "failed_to_generate_jwt_assertion"
         | "invalid_private_key_format"

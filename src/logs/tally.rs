@@ -222,8 +222,10 @@ mod tests {
         }
     }
 
-    /// State, count and the buckets that are not zero, of each change.
-    fn changes(tally: &Tally) -> Vec<(String, i64, Vec<(usize, i64)>)> {
+    /// State, count and the buckets that are not zero.
+    type Change = (String, i64, Vec<(usize, i64)>);
+
+    fn changes(tally: &Tally) -> Vec<Change> {
         let buckets = |counts: &[i64]| -> Vec<(usize, i64)> {
             counts.iter().copied().enumerate().filter(|(_, count)| *count != 0).collect()
         };

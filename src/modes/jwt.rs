@@ -20,7 +20,7 @@ const RESERVED: [&str; 3] = ["type", "token", "expires_at"];
 /// Signs the token of what an end user submitted.
 ///
 /// # Errors
-/// `missing_token_body`, `missing_signature_type` or `failed_to_generate`.
+/// `missing_token_body`, `missing_signature_type`, `failed_to_generate` or `failed_to_sign`.
 pub fn sign_jwt(
     app: &App,
     integration: &OpenIntegration,

@@ -27,7 +27,8 @@ pub struct SignedJwt {
 /// Signs the token of an entry.
 ///
 /// # Errors
-/// `missing_signature_type` or `missing_token_body` when the entry lacks them, else `failed_to_generate` with what is wrong.
+/// `missing_signature_type` or `missing_token_body` when the entry lacks them, `failed_to_generate` when a value is missing, and
+/// `failed_to_sign` when the key is not one.
 pub fn sign_token(
     provider: &Provider,
     context: &Context<'_>,
@@ -165,8 +166,11 @@ fn lifetime_of(token: &SignedToken) -> Result<TimeDelta, TokenError> {
     ))
 }
 
+/// Wire: errata, section 5.7 of auth-flows.
+pub const FAILED_TO_SIGN: &str = "failed_to_sign";
+
 fn not_signed(error: &KeyError) -> TokenError {
-    TokenError::new("failed_to_generate", format!("The token cannot be signed: {error}."))
+    TokenError::new(FAILED_TO_SIGN, format!("The token cannot be signed: {error}."))
 }
 
 #[cfg(test)]
@@ -257,12 +261,12 @@ mod tests {
             ),
             (
                 json!({"signature": rsa, "token": token("s3cret-key")}),
-                "failed_to_generate",
+                FAILED_TO_SIGN,
                 "neither PEM nor base64",
             ),
             (
                 json!({"signature": {"protocol": "HMAC"}, "token": {"signing_key": "s3cret", "expires_in_ms": 5}}),
-                "failed_to_generate",
+                FAILED_TO_SIGN,
                 "hexadecimal",
             ),
             (

@@ -174,7 +174,9 @@ pub async fn clean_up(app: &App) -> sqlx::Result<u64> {
     let config = &app.config.webhooks;
     give_up_old(app, now).await?;
     let finished_before = now - chrono::TimeDelta::days(config.retention_days.into());
-    webhook_endpoints::purge(&app.db, now - config.breaker.reset_after).await?;
+    let mut transaction = app.db.begin().await?;
+    webhook_endpoints::purge(&mut transaction, now - config.breaker.reset_after).await?;
+    transaction.commit().await?;
     deliveries::purge(&app.db, finished_before).await
 }
 

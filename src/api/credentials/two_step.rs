@@ -44,6 +44,7 @@ pub fn operation() -> Operation {
             "missing_assertion_config",
             "missing_private_key",
             "failed_to_generate",
+            "failed_to_sign",
             "failed_to_generate_assertion",
             "failed_to_generate_jwt_assertion",
             "invalid_private_key_format",

@@ -231,13 +231,16 @@ const WEBHOOK: &[Key] = &[
 ];
 
 const CHECK: &[Key] = &[
+    key("when", Section(CONDITION)),
     key("signature", Template),
     key("separator", Text),
     key("prefix", OneOrMany),
     key("algorithm", OneOf(ALGORITHMS)),
     key("encoding", OneOf(&["hex", "base64"])),
     key("signed", Template),
+    key("body_digest", Template),
     key("key", OneOrMany),
+    key("agreed", Flag),
     key("key_encoding", OneOf(&["utf8", "hex", "base64", "sha256"])),
     key("key_prefix", Text),
     key("key_document", Section(&[key("url", Template), key("origins", Texts), key("member", Text)])),
@@ -276,6 +279,9 @@ const REPLY: &[Key] = &[
     key("signed", Flag),
     key("forward", Flag),
     key("show", Template),
+    key("agrees", Template),
+    key("token", Template),
+    key("headers", Templates),
 ];
 
 const MATCH: &[Key] = &[

@@ -76,8 +76,22 @@ fn keys_are_judged() {
 #[test]
 fn webhook_sections_are_judged() {
     let check = |rest: &str| format!("auth_mode: NONE\nwebhook: {{verify: [{{{rest}}}]}}");
-    let cases: [(String, &[&str]); 6] = [
+    let answer = |rest: &str| {
+        format!(
+            "auth_mode: NONE\nwebhook: {{answers: [{{when: {{value: '${{header.x}}'}}, agrees: '${{header.x}}'{rest}}}]}}"
+        )
+    };
+    let cases: [(String, &[&str]); 10] = [
         (check("signature: '${header.x}', algorithm: hmac-sha256, key: '${webhookSecret}'"), &[]),
+        (check("signature: '${header.x}', algorithm: hmac-sha256, agreed: true"), &[]),
+        (
+            check(
+                "signature: '${header.x}', algorithm: hmac-sha1, key: k, signed: '${requestUrl}${sortedForm}'",
+            ),
+            &[],
+        ),
+        (answer(", token: '${query.token}', headers: {x: '${header.x}'}"), &[]),
+        (answer(""), &["5 verification webhook.answers"]),
         (
             check("signature: '${headers.x}', algorithm: hmac-sha256"),
             &["5 placeholder webhook.verify.signature", "5 !missing-key webhook.verify"],

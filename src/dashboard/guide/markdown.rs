@@ -205,8 +205,11 @@ impl Block {
             Block::Table { head, rows } => head.iter().chain(rows.iter().flatten()).flatten().collect(),
             Block::Heading { .. } | Block::Code(_) => Vec::new(),
         };
-        let href = |span| if let &Span::Link { ref href, .. } = span { Some(href.as_str()) } else { None };
-        spans.into_iter().filter_map(href).collect()
+        let links = spans.into_iter().filter_map(|span| match span {
+            Span::Link { href, .. } => Some(href.as_str()),
+            _ => None,
+        });
+        links.collect()
     }
 }
 

@@ -27,9 +27,6 @@ const EXAMPLE: &str = "acme-crm:
   token_url: https://${connectionConfig.subdomain}.acme.example/oauth/token
   proxy:
     base_url: https://${connectionConfig.subdomain}.acme.example/api
-    verification:
-      method: GET
-      endpoints: [/v1/me]
   connection_config:
     subdomain:
       type: string

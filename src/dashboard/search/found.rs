@@ -139,11 +139,12 @@ fn providers(app: &SharedApp, page: &EnvironmentPage, wanted: &Wanted) -> Group 
     Group { title: "Catalog", hits: hits.collect(), all: Some(all(page, "/catalog?q=", wanted)) }
 }
 
-/// Parts of the guides: those whose heading fits, then those that say it.
+/// Parts of the guides: those whose heading fits, then those that say exactly this. Common words are in all of them.
 fn documentation(wanted: &Wanted) -> Group {
     let titled = sections().filter(|section| wanted.is_in(&[section.title]));
-    let said = sections()
-        .filter(|section| !wanted.is_in(&[section.title]) && wanted.is_in(&[section.title, section.words]));
+    let phrase = wanted.words.join(" ");
+    let said =
+        sections().filter(|section| !wanted.is_in(&[section.title]) && section.words.contains(&phrase));
     let hits = titled.chain(said).take(FEW).map(|section| {
         Hit::page("book", section.title, section.guide.title, guide::path_of(section.guide.name, section.id))
     });

@@ -129,14 +129,6 @@ fn unusable_keys_are_refused_and_not_repeated() {
                 "`privateKey` does not have",
             ),
             (json!({}), json!({}), false, "invalid_connection_config", "`privateKey` is required"),
-            (json!({}), json!({"privateKey": "ab12:bad"}), true, "failed_to_generate", "hexadecimal"),
-            (
-                rsa.clone(),
-                json!({"key": "0bad0bad-key"}),
-                true,
-                "failed_to_generate",
-                "neither PEM nor base64",
-            ),
             (rsa, json!({}), true, "failed_to_generate", "credentials.key"),
             (
                 json!({"token": null}),
@@ -156,6 +148,25 @@ fn unusable_keys_are_refused_and_not_repeated() {
             let stage = Stage::start(entry(extra.clone()), guarded).await;
             let (found, message) = stage.refusal("jwt", "", body.clone(), is_legacy).await;
             assert_eq!(found, code, "{extra} {body}: {message}");
+            assert!(message.contains(text) && !message.contains("0bad"), "{message}");
+            assert!(stage.stored().await.is_empty());
+        }
+    });
+}
+
+#[test]
+fn a_key_that_cannot_sign_is_told_without_naming_it() {
+    run(async {
+        let rsa = json!({"signature": {"protocol": "RSA"}, "credentials": {},
+            "token": {"signing_key": "${credentials.key}", "expires_in_ms": 1000, "header": {"alg": "RS256"}}});
+        for (extra, body, text) in [
+            (json!({}), json!({"privateKey": "ab12:bad"}), "hexadecimal"),
+            (rsa, json!({"key": "0bad0bad-key"}), "neither PEM nor base64"),
+        ] {
+            let stage = Stage::start(entry(extra.clone()), guarded).await;
+            let answer = stage.submit("jwt", "", body).await.expect(500).await;
+            assert_eq!(answer["error"]["code"], "failed_to_sign", "{answer}");
+            let message = answer["error"]["message"].as_str().unwrap();
             assert!(message.contains(text) && !message.contains("0bad"), "{message}");
             assert!(stage.stored().await.is_empty());
         }

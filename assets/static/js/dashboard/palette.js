@@ -58,6 +58,8 @@ class Palette {
     }
 
     askSoon() {
+        // An answer that is still on its way is one to another question.
+        this.asked += 1;
         this.isWaiting = true;
         clearTimeout(this.timer);
         this.timer = setTimeout(() => this.ask(), REST_MS);
