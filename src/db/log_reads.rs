@@ -196,15 +196,15 @@ pub async fn list_recent_names(
     member: &str,
     limit: i64,
 ) -> sqlx::Result<Vec<String>> {
-    sqlx::query_scalar(
-        "SELECT DISTINCT data->>$2 FROM (
-             SELECT data FROM log_operations WHERE environment_id = $1 ORDER BY created_at DESC, id DESC LIMIT $4) newest
-         WHERE data->>$2 IS NOT NULL ORDER BY 1 LIMIT $3",
+    sqlx::query_scalar!(
+        r#"SELECT DISTINCT data->>$2 AS "name!"
+           FROM (SELECT data FROM log_operations WHERE environment_id = $1 ORDER BY created_at DESC, id DESC LIMIT $4) newest
+           WHERE data->>$2 IS NOT NULL ORDER BY 1 LIMIT $3"#,
+        environment.0,
+        member,
+        limit,
+        RECENT
     )
-    .bind(environment.0)
-    .bind(member)
-    .bind(limit)
-    .bind(RECENT)
     .fetch_all(db)
     .await
 }
