@@ -89,6 +89,23 @@ pub async fn find_operations(
     Ok(FoundOperations { page, total: total.min(COUNTED) })
 }
 
+/// The newest matching operations, without counting how many there are.
+pub async fn find_newest(
+    db: &PgPool,
+    environment: EnvironmentId,
+    filter: &OperationFilter,
+) -> sqlx::Result<Vec<StoredOperation>> {
+    let mut transaction = db.begin().await?;
+    prepare(&mut transaction).await?;
+    let days = list_days(&mut transaction).await?;
+    let mut search = Search::new(environment, filter.clone());
+    search.count_to = 0;
+    search.run(&mut transaction, &days).await?;
+    let page = read_page(&mut transaction, &search.found).await?;
+    transaction.rollback().await?;
+    Ok(page)
+}
+
 /// For this transaction: plans are made for the values at hand, because the values say which days are opened. They are made
 /// for short work, for which neither compiling nor other processes are worth their start.
 async fn prepare(db: &mut PgConnection) -> sqlx::Result<()> {

@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::db::EnvironmentId;
 use crate::db::log_hours::{self, DayCount};
 use crate::db::log_reads::{self, MessageFilter, MessagePage, NameCount, StoredMessage, StoredOperation};
-use crate::db::log_search::{self, FoundOperations, OperationFilter};
+use crate::db::log_search::{self, OperationFilter};
 use crate::time_format::format_millis_z;
 
 /// Names in a list of filters.
@@ -81,7 +81,8 @@ pub async fn list_operations(
     environment: EnvironmentId,
     query: &OperationQuery,
 ) -> sqlx::Result<OperationPage> {
-    let found = search(app, environment, query).await?;
+    let database = app.logs.database(&app.db);
+    let found = log_search::find_operations(database, environment, &filter_of(query)).await?;
     let (rows, total) = (found.page, found.total);
     let is_full = i64::try_from(rows.len()).unwrap_or(i64::MAX) >= query.limit;
     let next = rows.last().filter(|_| is_full);
@@ -95,25 +96,21 @@ pub async fn list_newest(
     environment: EnvironmentId,
     query: &OperationQuery,
 ) -> sqlx::Result<Vec<Value>> {
-    let found = search(app, environment, query).await?;
-    Ok(found.page.into_iter().map(show).collect())
+    let database = app.logs.database(&app.db);
+    let found = log_search::find_newest(database, environment, &filter_of(query)).await?;
+    Ok(found.into_iter().map(show).collect())
 }
 
-async fn search(
-    app: &App,
-    environment: EnvironmentId,
-    query: &OperationQuery,
-) -> sqlx::Result<FoundOperations> {
+fn filter_of(query: &OperationQuery) -> OperationFilter {
     let (terms, words) = terms(query);
-    let filter = OperationFilter {
+    OperationFilter {
         terms,
         words,
         from: query.period.map(|(from, _)| from),
         to: query.period.map(|(_, to)| to),
         after: query.after.as_ref().map(|cursor| (cursor.created_at, cursor.id.clone())),
         limit: query.limit,
-    };
-    log_search::find_operations(app.logs.database(&app.db), environment, &filter).await
+    }
 }
 
 /// Whole terms, and beginnings of words.
