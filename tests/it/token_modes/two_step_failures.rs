@@ -145,6 +145,8 @@ fn what_is_missing_is_named_before_anything_is_sent() {
         let param = json!({"token_params": {"deep": {"otp": "${credentials.otp}"}}});
         let signed = json!({"signature": {"protocol": "RSA"},
             "token": {"signing_key": "${credentials.key}", "expires_in_ms": 1000}});
+        let unusable = json!({"signature": {"protocol": "RSA"},
+            "token": {"signing_key": "${credentials.password}", "expires_in_ms": 1000}});
         let assertion =
             json!({"assertion": {"type": "jwt", "key": "${credentials.password}", "payload": {"a": "b"}}});
         for (extra, query, body, is_legacy, code, text) in [
@@ -168,6 +170,7 @@ fn what_is_missing_is_named_before_anything_is_sent() {
             ),
             (json!({"token_url": null}), "", typed(), true, "missing_token_url", "token URL"),
             (signed, "", typed(), true, "failed_to_generate", "credentials.key"),
+            (unusable, "", typed(), true, "failed_to_sign", "neither PEM nor base64"),
             (assertion, "", typed(), true, "invalid_private_key_format", "neither PEM nor base64"),
             (
                 json!({"token_url": "http://${connectionConfig.sub}.acme.test/login"}),
