@@ -6,6 +6,8 @@ mod providers;
 mod refusals;
 mod waiting;
 
+use std::time::Duration;
+
 use hitchpost::db;
 use hitchpost::db::webhook_deliveries::{Filter, WebhookType};
 use hitchpost::db::webhook_settings::{self, WebhookSettings};
@@ -169,12 +171,15 @@ fn a_signed_webhook_arrives_at_the_customer_in_an_envelope() {
         };
         assert_eq!(world.forwarded().await, [expected]);
         let is_forward = |text: &str| text.contains("\"forward\"");
-        let arrived = loop {
-            if let Some(seen) = world.receiver.seen().into_iter().find(|seen| is_forward(&seen.text())) {
-                break seen;
+        let arrived = async {
+            loop {
+                if let Some(seen) = world.receiver.seen().into_iter().find(|seen| is_forward(&seen.text())) {
+                    return seen;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
-            tokio::task::yield_now().await;
         };
+        let arrived = tokio::time::timeout(Duration::from_secs(30), arrived).await.expect("it arrives");
         assert_eq!(arrived.header("x-extra"), Some("1"));
         assert!(
             arrived.header("linear-signature").is_some() && arrived.header("x-nango-hmac-sha256").is_some()
