@@ -49,10 +49,11 @@ class Dashboard {
         return this.page.goto(path.startsWith('http') ? path : this.server.url + path);
     }
 
-    /** Fills fields by their names and submits the form that they are in. */
+    /** Fills fields by their names, submits the form that they are in, and waits for the page that answers. */
     async submit(fields, button) {
         for (const [name, value] of Object.entries(fields)) await this.page.locator(`main [name="${name}"]:visible`).first().fill(value);
-        await Promise.all([this.page.waitForLoadState('load'), this.page.locator('main').getByRole('button', { name: button }).first().click()]);
+        // Scripts run before a page has loaded: what is pressed then is heard.
+        await Promise.all([this.page.waitForNavigation(), this.page.locator('main').getByRole('button', { name: button }).first().click()]);
     }
 
     path() {

@@ -34,11 +34,13 @@ const EXPLANATIONS = {
     too_many_request: 'busy'
 };
 
+/** Verdicts about what was typed, whatever their status. AWS says with the first one that it does not know the role. */
+const VERDICTS = new Set(['aws_sigv4_sts_request_failed', 'failed_to_sign']);
+
 /** Whether other values might be accepted. Then the form says what is wrong; else nothing that can be typed there helps. */
 export function canBeCorrected({ status, code }) {
     const kind = EXPLANATIONS[code] ?? 'value';
-    // AWS says with this one that it does not know the role.
-    const isVerdict = (status >= 400 && status < 500) || code === 'aws_sigv4_sts_request_failed';
+    const isVerdict = (status >= 400 && status < 500) || VERDICTS.has(code);
     return isVerdict && (kind === 'value' || kind === 'validation');
 }
 
