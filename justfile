@@ -26,6 +26,11 @@ bench:
     cargo build --release --locked
     bench/proxy.py
 
+# What logging, counting and shipping every proxied call costs; needs wrk, nginx and DATABASE_URL.
+bench-everything:
+    cargo build --release --locked
+    bench/everything.py
+
 # The API over a million connections; needs wrk, psql and DATABASE_URL.
 bench-api:
     cargo build --release --locked

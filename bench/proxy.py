@@ -111,7 +111,7 @@ http {{
     return process
 
 
-def start_hitchpost(folder, target, port):
+def start_hitchpost(folder, target, port, settings=None):
     (folder / "catalog.yaml").write_text(CATALOG.format(port=target))
     environment = {
         "PATH": os.environ["PATH"],
@@ -125,6 +125,7 @@ def start_hitchpost(folder, target, port):
         "HITCHPOST_HOST": "127.0.0.1",
         "SERVER_PORT": str(port),
         "LOG_LEVEL": "warn",
+        **(settings or {}),
     }
     started = time.monotonic()
     binary = os.environ.get("HITCHPOST_BIN", str(ROOT / "target/release/hitchpost"))
