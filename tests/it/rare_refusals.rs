@@ -171,7 +171,7 @@ fn a_base_that_is_no_url_is_told() {
 #[test]
 fn a_connection_that_vanishes_between_two_attempts_is_told() {
     run(async {
-        let target = Target::start(|_| answer(500, &[("x-wait", "1")], "no")).await;
+        let target = Target::start(|_| answer(500, &[("x-wait", "3")], "no")).await;
         let world = WorldPlan::new(target.url()).proxy(json!({"retry": {"after": ["x-wait"]}})).build().await;
         let call = world.get("/r").header("retries", "1").send();
         let delete = async {
